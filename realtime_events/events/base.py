@@ -1,0 +1,75 @@
+"""The base classes of every event.
+
+Owns what all events share: frozen, keyword-only msgspec structs whose `type` is their name.
+Knows no event by name. Before it: nothing; after it: the vocabulary modules beside it.
+
+Three states of an optional wire field are three different values: absent is `UNSET`, null is `None`, and zero is
+zero. Both `UNSET` and `None` are false, so `if event.field:` asks for a value that is there.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+__all__ = [
+    "UNSET",
+    "ClientEvent",
+    "DeltaEvent",
+    "Event",
+    "LocalEvent",
+    "MalformedEvent",
+    "ServerEvent",
+    "UnknownEvent",
+    "UnsetType",
+]
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Anything a handler can be given."""
+
+    @property
+    def type(self) -> str:
+        """The event's name, as on the wire for wire events."""
+        return str(self.__struct_config__.tag)
+
+
+class ServerEvent(Event, frozen=True, kw_only=True, tag_field="type"):
+    """An event that the server sends."""
+
+
+class DeltaEvent(ServerEvent, frozen=True, kw_only=True):
+    """A piece of something that comes again whole in a later event.
+
+    A lane that is full may drop its oldest deltas, and only those.
+    """
+
+
+class ClientEvent(Event, frozen=True, kw_only=True, tag_field="type"):
+    """An event that the client sends. `event_id` comes back in the server's `error` if the event is refused."""
+
+    event_id: str | UnsetType = UNSET
+
+
+class LocalEvent(Event, frozen=True, kw_only=True, tag_field="type"):
+    """An event made by this package, never seen on the wire."""
+
+
+class UnknownEvent(Event, frozen=True, kw_only=True):
+    """A frame whose `type` this package does not know; published as `event.unknown`.
+
+    `type` is the wire's type, `raw` the frame's bytes as they came.
+    """
+
+    type: str  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride, reportIncompatibleVariableOverride]
+    raw: bytes
+
+
+class MalformedEvent(Event, frozen=True, kw_only=True, tag="event.malformed"):
+    """A frame that is no event; published as `event.malformed`.
+
+    `raw` is the frame's bytes as they came, `reason` what is wrong with them.
+    """
+
+    raw: bytes
+    reason: str

@@ -1,0 +1,200 @@
+"""The local events: what this package itself tells an application.
+
+Owns their shapes. Knows no room that emits them. Every class is published under its tag, beside the wire's events
+and in the same order, and reaches handlers in the same way.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ..exceptions import Initiator
+from .base import Event, LocalEvent
+
+
+class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
+    """One function call of the model. `arguments` is the JSON text as the model wrote it."""
+
+    call_id: str
+    name: str
+    arguments: str
+    item_id: str = ""
+    response_id: str = ""
+
+
+class ToolResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One answered tool call of a turn. `output` is the text the model was given."""
+
+    call_id: str
+    name: str
+    arguments: str
+    output: str
+    ok: bool = True
+    duration_ms: float = 0.0
+
+
+class ConnectionOpened(LocalEvent, frozen=True, kw_only=True, tag="connection.opened"):
+    """The session is connected and configured. `url` carries no query and no key."""
+
+    session_id: str
+    url: str
+    attempt: int = 1
+
+
+class ConnectionLost(LocalEvent, frozen=True, kw_only=True, tag="connection.lost"):
+    """The connection broke and a reconnect follows; iterators go on."""
+
+    code: int
+    reason: str
+    initiator: Initiator
+    response_cut: bool = False
+    attempt: int = 1
+
+
+class ConnectionRestored(LocalEvent, frozen=True, kw_only=True, tag="connection.restored"):
+    """A reconnect gave a working session. The three lists name item ids."""
+
+    session_id: str
+    replayed: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    lost_in_flight: tuple[str, ...] = ()
+
+
+class ConnectionClosed(LocalEvent, frozen=True, kw_only=True, tag="connection.closed"):
+    """The connection ended for good; iterators and waits end.
+
+    `code` is the close code (RFC 6455 section 7.4; 1006 where no CLOSE frame came), `response_cut` whether a response
+    was running.
+    """
+
+    code: int
+    reason: str
+    initiator: Initiator
+    response_cut: bool = False
+
+
+class TurnStarted(LocalEvent, frozen=True, kw_only=True, tag="turn.started"):
+    """A user input began a turn."""
+
+    turn: Any
+
+
+class TurnDone(LocalEvent, frozen=True, kw_only=True, tag="turn.done"):
+    """A turn ended: its `Turn` has the text, responses, tool calls, usage and timeline in milliseconds."""
+
+    turn: Any
+
+
+class AudioFlush(LocalEvent, frozen=True, kw_only=True, tag="audio.flush"):
+    """The assistant was interrupted: players empty their buffers. Comes before anything else of an interruption."""
+
+    item_id: str = ""
+    response_id: str = ""
+
+
+class SpeechInterrupted(LocalEvent, frozen=True, kw_only=True, tag="speech.interrupted"):
+    """The assistant's speech was cut at `audio_end_ms` of item `item_id`; `heard` are the words played until then."""
+
+    item_id: str
+    audio_end_ms: int
+    heard: str = ""
+
+
+class ToolStarted(LocalEvent, frozen=True, kw_only=True, tag="tool.started"):
+    """A tool begins to run."""
+
+    call: ToolCall
+
+
+class ToolProgress(LocalEvent, frozen=True, kw_only=True, tag="tool.progress"):
+    """A running tool tells how far it is."""
+
+    call: ToolCall
+    progress: Any
+
+
+class ToolDone(LocalEvent, frozen=True, kw_only=True, tag="tool.done"):
+    """A tool gave its output, the text the model gets."""
+
+    call: ToolCall
+    output: str
+    duration_ms: float
+
+
+class ToolFailed(LocalEvent, frozen=True, kw_only=True, tag="tool.failed"):
+    """A tool call failed. `output` is the text the model gets instead of a result."""
+
+    call: ToolCall
+    error: BaseException
+    output: str
+    duration_ms: float
+
+
+class HandlerFailed(LocalEvent, frozen=True, kw_only=True, tag="handler.failed"):
+    """A handler raised. `handler` is its name, `where` its file and line."""
+
+    handler: str
+    where: str
+    event: Any
+    error: BaseException
+
+
+class HandlerSlow(LocalEvent, frozen=True, kw_only=True, tag="handler.slow"):
+    """A sync handler kept the event loop for longer than 20 ms."""
+
+    handler: str
+    where: str
+    event: Any
+    duration_ms: float
+
+
+class HandlerLagging(LocalEvent, frozen=True, kw_only=True, tag="handler.lagging"):
+    """A handler's lane is at least 80 % full. `dropped` counts the deltas it has lost so far."""
+
+    handler: str
+    where: str
+    pending: int
+    max_pending: int
+    dropped: int = 0
+
+
+class SendRejected(LocalEvent, frozen=True, kw_only=True, tag="send.rejected"):
+    """The server refused a client event that nobody awaited."""
+
+    event_id: str
+    sent_event: Any
+    error: Any
+
+
+class FrameReceived(LocalEvent, frozen=True, kw_only=True, tag="frame.received"):
+    """A frame as it came, beside the event it decodes to.
+
+    Published only where a handler, stream or wait names it (no glob matches it), so that a relay can pass on what the
+    structs do not know.
+    """
+
+    data: bytes
+    event: Event
+
+
+LOCAL_EVENTS: tuple[type[LocalEvent], ...] = (
+    ConnectionOpened,
+    ConnectionLost,
+    ConnectionRestored,
+    ConnectionClosed,
+    TurnStarted,
+    TurnDone,
+    AudioFlush,
+    SpeechInterrupted,
+    ToolStarted,
+    ToolProgress,
+    ToolDone,
+    ToolFailed,
+    HandlerFailed,
+    HandlerSlow,
+    HandlerLagging,
+    SendRejected,
+    FrameReceived,
+)
