@@ -1,0 +1,202 @@
+"""Where to connect, and as whom.
+
+Owns URLs, credentials and the environment variables they come from. Knows no socket and no event: the room after it,
+`transport.py`, asks it for a URL and for headers at each handshake.
+"""
+
+from __future__ import annotations
+
+import inspect
+import ipaddress
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+from .exceptions import ConfigurationError
+
+Dialect = Literal["ga", "beta"]
+Kind = Literal["realtime", "transcription", "translation"]
+KeySource: TypeAlias = str | Callable[[], str | Awaitable[str]]
+
+OPENAI_URL = "wss://api.openai.com/v1/realtime"
+NO_KEY = (
+    "no API key: set OPENAI_API_KEY (a key is made at platform.openai.com/api-keys) or pass "
+    "Endpoint.openai(api_key=...); --simulate and Simulator() need none"
+)
+
+
+class Secret(str):
+    """A string whose `repr` shows nothing, so that tracebacks with locals and debug logs do not leak it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """A Realtime server and the credentials for it.
+
+    Attributes:
+        url: The whole WebSocket URL; `?model=` is added to it when connecting.
+        api_key: The key, or a callable (sync or async) that gives one at each handshake.
+        headers: More headers for the handshake.
+        dialect: The spelling of the protocol that the server speaks.
+        key_header: `Authorization` (a bearer token) or Azure's `api-key`.
+        model_parameter: The query parameter that carries the model (Azure's preview calls it `deployment`).
+
+    Raises:
+        ConfigurationError: The URL is no `ws://` or `wss://` URL, or a key would travel in the clear.
+    """
+
+    url: str
+    api_key: KeySource | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    dialect: Dialect = "ga"
+    key_header: Literal["Authorization", "api-key"] = "Authorization"
+    model_parameter: Literal["model", "deployment"] = "model"
+    is_simulated: bool = False
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("ws", "wss") or not parts.hostname:
+            raise ConfigurationError(f"{self.url!r} is no WebSocket URL; it should look like {OPENAI_URL}")
+        if parts.scheme == "ws" and self.api_key is not None and not is_loopback(parts.hostname):
+            raise ConfigurationError(f"a key would travel unencrypted to {parts.hostname!r}; use wss://")
+        if isinstance(self.api_key, str):
+            object.__setattr__(self, "api_key", Secret(self.api_key.strip()))
+
+    @classmethod
+    def openai(
+        cls,
+        *,
+        api_key: KeySource | None = None,
+        url: str | None = None,
+        organization: str | None = None,
+        project: str | None = None,
+        safety_identifier: str | None = None,
+        dialect: Dialect = "ga",
+    ) -> Endpoint:
+        """Give OpenAI's endpoint, or a compatible one that the environment names.
+
+        What is not passed comes from `OPENAI_API_KEY`, `OPENAI_REALTIME_URL` (the whole WebSocket URL) or
+        `OPENAI_BASE_URL` (to which `/realtime` is added), `OPENAI_ORG_ID` and `OPENAI_PROJECT_ID`.
+
+        Raises:
+            ConfigurationError: There is no key.
+        """
+        key = api_key or os.environ.get("OPENAI_API_KEY", "").strip()
+        if not key:
+            raise ConfigurationError(NO_KEY)
+        named = {
+            "OpenAI-Organization": organization or os.environ.get("OPENAI_ORG_ID"),
+            "OpenAI-Project": project or os.environ.get("OPENAI_PROJECT_ID"),
+            "OpenAI-Safety-Identifier": safety_identifier,
+        }
+        return cls(
+            url=url or _url_from_environment(),
+            api_key=key,
+            headers={name: value for name, value in named.items() if value},
+            dialect=dialect,
+        )
+
+    @classmethod
+    def azure(
+        cls,
+        *,
+        endpoint: str | None = None,
+        api_key: KeySource | None = None,
+        ad_token: KeySource | None = None,
+        api_version: str | None = None,
+    ) -> Endpoint:
+        """Give an Azure OpenAI endpoint; the model of `connect()` is the name of the deployment.
+
+        Without `api_version` it is the GA URL (`/openai/v1/realtime?model=`), with one the preview URL, which speaks
+        the beta dialect. What is not passed comes from `AZURE_OPENAI_ENDPOINT`, `AZURE_OPENAI_AD_TOKEN` (which wins
+        over a key), `AZURE_OPENAI_API_KEY` and `OPENAI_API_VERSION`.
+
+        Raises:
+            ConfigurationError: The resource's address or the credentials are missing.
+        """
+        base = endpoint or os.environ.get("AZURE_OPENAI_ENDPOINT")
+        token = ad_token or (os.environ.get("AZURE_OPENAI_AD_TOKEN") if api_key is None else None)
+        key = token or api_key or os.environ.get("AZURE_OPENAI_API_KEY")
+        version = api_version or os.environ.get("OPENAI_API_VERSION")
+        if not base:
+            raise ConfigurationError("no Azure endpoint: set AZURE_OPENAI_ENDPOINT or pass Endpoint.azure(endpoint=...)")
+        if not key:
+            raise ConfigurationError("no Azure credentials: set AZURE_OPENAI_API_KEY or AZURE_OPENAI_AD_TOKEN")
+        root = _websocket_url(base.rstrip("/"))
+        return cls(
+            url=f"{root}/openai/realtime?api-version={quote(version)}" if version else f"{root}/openai/v1/realtime",
+            api_key=key,
+            key_header="Authorization" if token else "api-key",
+            dialect="beta" if version else "ga",
+            model_parameter="deployment" if version else "model",
+        )
+
+    def connect_url(self, *, model: str | None = None, kind: Kind = "realtime", call_id: str | None = None) -> str:
+        """Give the URL of a handshake: a session with a model, a transcription session, or a running call."""
+        parts = urlsplit(self.url)
+        query = parse_qsl(parts.query, keep_blank_values=True)
+        if call_id is not None:
+            query.append(("call_id", call_id))
+        elif kind == "transcription":
+            query.append(("intent", "transcription"))
+        elif model is not None:
+            query.append((self.model_parameter, model))
+        path = parts.path + ("/translations" if kind == "translation" else "")
+        return urlunsplit(parts._replace(path=path, query=urlencode(query)))
+
+    async def handshake_headers(self) -> dict[str, str]:
+        """Give the headers of a handshake; asks a callable key for a fresh one.
+
+        Raises:
+            ConfigurationError: The callable gave no key.
+        """
+        headers = dict(self.headers)
+        if self.dialect == "beta" and self.key_header == "Authorization":
+            headers["OpenAI-Beta"] = "realtime=v1"
+        key = await _resolve(self.api_key)
+        if key:
+            headers[self.key_header] = Secret(f"Bearer {key}" if self.key_header == "Authorization" else key)
+        return headers
+
+
+async def _resolve(source: KeySource | None) -> str | None:
+    if source is None or isinstance(source, str):
+        return source
+    given = source()
+    key = await given if inspect.isawaitable(given) else given
+    if not isinstance(key, str) or not key:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError(f"the api_key callable gave {type(key).__name__}, not a key")
+    return Secret(key)
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether a host name or address is this machine itself (RFC 6761 section 6.3 for `localhost`)."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _url_from_environment() -> str:
+    if whole := os.environ.get("OPENAI_REALTIME_URL"):
+        return _websocket_url(whole)
+    if base := os.environ.get("OPENAI_BASE_URL"):
+        return _websocket_url(base.rstrip("/")) + "/realtime"
+    return OPENAI_URL
+
+
+def _websocket_url(url: str) -> str:
+    """`https://` is what base URLs are written with; the socket's own scheme is `wss://`."""
+    for scheme, ours in (("https://", "wss://"), ("http://", "ws://")):
+        if url.startswith(scheme):
+            return ours + url.removeprefix(scheme)
+    return url

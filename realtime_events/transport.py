@@ -1,0 +1,368 @@
+"""The door: one WebSocket, bytes in and bytes out.
+
+Owns the socket, its keep-alive and the way it ends. Knows no event names. Before it: the network; after it: whoever
+passes `on_frame`. Every aiohttp error becomes one of ours here.
+
+aiohttp's habits that this file is built around (measured against 3.14):
+
+- PING is answered only inside `receive()`, so one task reads and never awaits foreign code.
+- `heartbeat=` kills a healthy connection whose reader paused; so pings are our own, and any inbound frame is life.
+- A sender waits for ever on a peer that vanished; only `transport.abort()` frees it, so every fatal end aborts.
+- `ws_connect` follows redirects and forwards `api-key`; a middleware refuses them.
+- The close code is in the CLOSE message, while `ws.close_code` may say 1006; `close()` waits 10 s for a silent peer.
+- `receive()` must not be cancelled (it marks a healthy socket as broken); reading stops by abort.
+- `receive()` does not suspend while frames are buffered, so the reader yields by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl as ssl_module
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from .exceptions import (
+    AuthenticationError,
+    ConnectionLostError,
+    FrameTooLarge,
+    HandshakeError,
+    Initiator,
+    RemoteProtocolError,
+    TransportError,
+    one_line,
+)
+
+log = logging.getLogger("realtime_events.transport")
+
+FRAMES_PER_TURN = 256
+CLOSE_TIMEOUT_S = 1.0
+SEND_TIMEOUT_S = 5.0
+BODY_EXCERPT_BYTES = 2048
+ABNORMAL_CLOSURE = 1006  # RFC 6455 section 7.4.1: no CLOSE frame was received
+MESSAGE_TOO_BIG = 1009
+
+OnFrame = Callable[[bytes], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a connection ended. `error` is set where the end was a fault of its own (a frame over the limit, …)."""
+
+    code: int
+    reason: str
+    initiator: Initiator
+    error: Exception | None = None
+
+
+class Transport(Protocol):
+    """A door: what a session needs of a connection."""
+
+    async def run(self, on_frame: OnFrame) -> Ending:
+        """Read frames until the connection ends, and say how it ended.
+
+        `on_frame` gets each frame and says whether the loop must be yielded to before the next one.
+        """
+        ...
+
+    async def send(self, data: bytes) -> None:
+        """Send one text frame; raises `ConnectionLostError` where the connection has ended."""
+        ...
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close within a second, whatever the peer does."""
+        ...
+
+    def abort(self) -> None:
+        """End the connection at once, freeing the reader and every sender."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialling:
+    """How to open a socket. Times are in seconds, sizes in bytes."""
+
+    ping_interval_s: float | None = 10.0
+    ping_timeout_s: float = 20.0
+    max_frame_bytes: int = 64 * 1024 * 1024
+    connect_timeout_s: float = 10.0
+    proxy: str | None = None
+    ssl: ssl_module.SSLContext | None = None
+    trust_env: bool = False
+
+
+async def dial(url: str, headers: dict[str, str], how: Dialling | None = None) -> WebSocketTransport:
+    """Open a WebSocket.
+
+    Raises:
+        AuthenticationError: The server answered 401 or 403.
+        HandshakeError: The server answered anything else than 101, a redirect included.
+        TransportError: The server cannot be reached.
+    """
+    how = how or Dialling()
+    place = url.partition("?")[0]
+    client = aiohttp.ClientSession(
+        trust_env=how.trust_env,
+        middlewares=(_refuse_all_but_101,),
+        timeout=aiohttp.ClientTimeout(total=None, connect=how.connect_timeout_s, sock_read=how.connect_timeout_s),
+    )
+    try:
+        async with asyncio.timeout(how.connect_timeout_s):
+            # The https spelling is what makes HTTPS_PROXY apply (with trust_env) to a wss URL.
+            ws = await client.ws_connect(
+                url.replace("wss://", "https://", 1) if url.startswith("wss://") else url,
+                headers=headers,
+                proxy=how.proxy,
+                ssl=how.ssl if how.ssl is not None else True,
+                autoping=False,
+                autoclose=False,
+                heartbeat=None,
+                timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT_S),
+                max_msg_size=how.max_frame_bytes,
+                compress=0,
+                decode_text=False,
+            )
+    except BaseException as error:
+        await client.close()
+        if (ours := _as_ours(error, place, how)) is not None:
+            # Without the cause: aiohttp's errors carry the request, and with it the key.
+            raise ours from None
+        raise
+    return WebSocketTransport(client, ws, how)
+
+
+class WebSocketTransport:
+    """One open WebSocket: a single reader, text frames out, pings of its own."""
+
+    def __init__(
+        self, client: aiohttp.ClientSession, ws: aiohttp.ClientWebSocketResponse[bool], how: Dialling
+    ) -> None:
+        self._client = client
+        self._ws = ws
+        self._how = how
+        self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[Ending] = self._loop.create_future()
+        self._frames = 0
+        self._alive = _KeepAlive(self, how) if how.ping_interval_s else None
+        self._sending = 0
+        self._send_deadline: asyncio.TimerHandle | None = None
+        self._closing: asyncio.Task[None] | None = None
+
+    @property
+    def frames_received(self) -> int:
+        """How many frames, control frames included, came in so far: any of them is a sign of life."""
+        return self._frames
+
+    async def run(self, on_frame: OnFrame) -> Ending:
+        if self._alive is not None:
+            self._alive.start()
+        try:
+            ending = await self._read(on_frame)
+        finally:
+            if self._alive is not None:
+                self._alive.stop()
+        if not self._ended.done():
+            self._ended.set_result(ending)
+        if self._closing is None:
+            self.abort()
+            await self._client.close()
+        return self._ended.result()
+
+    async def _read(self, on_frame: OnFrame) -> Ending:
+        receive = self._ws.receive
+        text, binary = aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY
+        budget = FRAMES_PER_TURN
+        while True:
+            message = await receive()
+            kind = message.type
+            self._frames += 1
+            if kind is text or kind is binary:
+                budget -= 1
+                if on_frame(message.data) or not budget:
+                    budget = FRAMES_PER_TURN
+                    await asyncio.sleep(0)
+            elif kind is aiohttp.WSMsgType.PING:
+                await self._answer_ping(message.data)
+            elif kind is not aiohttp.WSMsgType.PONG:
+                return self._ending_of(message)
+
+    async def _answer_ping(self, payload: bytes) -> None:
+        try:
+            await self._ws.pong(payload)
+        except (ConnectionError, aiohttp.ClientError):
+            self.abort()
+
+    def _ending_of(self, message: Any) -> Ending:
+        if self._ended.done():
+            return self._ended.result()
+        if message.type is aiohttp.WSMsgType.CLOSE:
+            return Ending(message.data or 1005, one_line(message.extra or "", limit=123), "server")
+        if message.type is aiohttp.WSMsgType.ERROR and isinstance(message.data, aiohttp.WebSocketError):
+            return self._protocol_ending(message.data)
+        return Ending(ABNORMAL_CLOSURE, "the connection ended without a CLOSE frame", "network")
+
+    def _protocol_ending(self, error: aiohttp.WebSocketError) -> Ending:
+        code = int(error.code)
+        if code == MESSAGE_TOO_BIG:
+            too_large = FrameTooLarge(None, self._how.max_frame_bytes)
+            return Ending(code, str(too_large), "client", too_large)
+        broken = RemoteProtocolError(f"the server sent an invalid WebSocket frame: {error}")
+        return Ending(code, str(broken), "client", broken)
+
+    async def send(self, data: bytes) -> None:
+        if self._ended.done() or self._closing is not None:
+            raise self._lost()
+        self._sending += 1
+        if self._send_deadline is None and self._ws._writer.transport.get_write_buffer_size():
+            self._send_deadline = self._loop.call_later(SEND_TIMEOUT_S, self._send_timed_out)
+        try:
+            await self._ws.send_frame(data, aiohttp.WSMsgType.TEXT)
+        except (ConnectionError, aiohttp.ClientError):
+            raise self._lost() from None
+        finally:
+            self._sending -= 1
+            if not self._sending and self._send_deadline is not None:
+                self._send_deadline.cancel()
+                self._send_deadline = None
+        if self._ended.done():
+            raise self._lost()
+
+    def _send_timed_out(self) -> None:
+        self.end(Ending(ABNORMAL_CLOSURE, f"a send was blocked for {SEND_TIMEOUT_S:g} s", "network"))
+
+    def _lost(self) -> ConnectionLostError:
+        if not self._ended.done():
+            return ConnectionLostError(ABNORMAL_CLOSURE, "the connection is closing", initiator="client")
+        ending = self._ended.result()
+        return ConnectionLostError(ending.code, ending.reason, initiator=ending.initiator)
+
+    async def ping(self) -> None:
+        """Send a PING (RFC 6455 section 5.5.2); its answer counts as a sign of life like any other frame."""
+        try:
+            await self._ws.ping()
+        except (ConnectionError, aiohttp.ClientError):
+            self.abort()
+
+    def end(self, ending: Ending) -> None:
+        """End the connection at once, for a reason found on this side."""
+        if not self._ended.done():
+            self._ended.set_result(ending)
+        self.abort()
+
+    def abort(self) -> None:
+        transport = self._ws._response.connection and self._ws._response.connection.transport
+        if transport:
+            transport.abort()
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        if self._closing is None:
+            # A task of its own, so that a cancelled close() still completes.
+            self._closing = self._loop.create_task(self._close(code, reason), name="realtime_events.transport.close")
+        await asyncio.shield(self._closing)
+
+    async def _close(self, code: int, reason: str) -> None:
+        if not self._ended.done():
+            self._ended.set_result(Ending(code, reason, "client"))
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._ws.close(code=code, message=reason.encode()[:123])
+        except (TimeoutError, ConnectionError, aiohttp.ClientError) as error:
+            log.debug("no clean close: %s", type(error).__name__)
+        finally:
+            self.abort()
+            await self._client.close()
+
+
+class _KeepAlive:
+    """Pings a quiet peer and ends a dead one; judged by frames, not by a clock that a blocked loop would falsify."""
+
+    def __init__(self, transport: WebSocketTransport, how: Dialling) -> None:
+        assert how.ping_interval_s is not None
+        self._transport = transport
+        self._interval_s = how.ping_interval_s
+        self._timeout_s = how.ping_timeout_s
+        self._loop = asyncio.get_running_loop()
+        self._seen = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._ping: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._seen = self._transport.frames_received
+        self._timer = self._loop.call_later(self._interval_s, self._quiet)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._ping is not None:
+            self._ping.cancel()
+
+    def _quiet(self) -> None:
+        if self._transport.frames_received != self._seen:
+            self.start()
+            return
+        self._ping = self._loop.create_task(self._transport.ping(), name="realtime_events.transport.ping")
+        self._wait_until(self._loop.time() + self._timeout_s)
+
+    def _wait_until(self, due: float) -> None:
+        self._timer = self._loop.call_at(due, self._overdue, due)
+
+    def _overdue(self, due: float) -> None:
+        if self._transport.frames_received != self._seen:
+            self.start()
+        elif self._loop.time() - due > 1.0:
+            # The loop was blocked past the deadline: the PONG may lie unread, so the reader gets its turn first.
+            self._wait_until(self._loop.time() + 0.5)
+        else:
+            reason = f"the peer did not answer a ping within {self._timeout_s:g} s"
+            self._transport.end(Ending(ABNORMAL_CLOSURE, reason, "network"))
+
+
+async def _refuse_all_but_101(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Turn every other answer, redirects included, into our error while its body can still be read."""
+    response = await handler(request)
+    if response.status == 101:
+        return response
+    try:
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            body = await response.content.read(BODY_EXCERPT_BYTES)
+    except (TimeoutError, aiohttp.ClientError):
+        body = b""
+    status, headers = response.status, dict(response.headers)
+    response.close()
+    kind = AuthenticationError if status in (401, 403) else HandshakeError
+    place = str(request.url.with_query(None))
+    raise kind(status, url=place, headers=headers, body=body.decode("utf-8", "replace"))
+
+
+def _as_ours(error: BaseException, place: str, how: Dialling) -> TransportError | None:
+    """Say in our words why a connection could not be made; None for what is no transport error."""
+    if isinstance(error, TransportError):
+        return error
+    if isinstance(error, TimeoutError):
+        return _failed(f"{place} did not answer within {how.connect_timeout_s:g} s", can_reconnect=True)
+    if isinstance(error, aiohttp.WSServerHandshakeError):
+        return HandshakeError(error.status, url=place, body=error.message)
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
+        return _failed(f"TLS with {urlsplit(place).hostname} failed: {error}", can_reconnect=False)
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return _failed(f"the host name {error.host!r} cannot be resolved", can_reconnect=True)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return _failed(f"cannot connect to {place}: {error.strerror or 'refused'}", can_reconnect=True)
+    if isinstance(error, aiohttp.InvalidURL):
+        return _failed(f"{place!r} is no URL that can be connected to", can_reconnect=False)
+    if isinstance(error, aiohttp.ClientError | OSError | socket.gaierror):
+        return _failed(f"{place} does not speak WebSocket: {one_line(str(error), limit=200)}", can_reconnect=True)
+    return None
+
+
+def _failed(sentence: str, *, can_reconnect: bool) -> TransportError:
+    error = TransportError(sentence)
+    error.can_reconnect = can_reconnect
+    return error
