@@ -1,0 +1,161 @@
+"""What `python3 -m nox` does: everything that has to hold before a change is kept.
+
+Runs with plain `pip install nox` (virtualenv and pip) and, faster, with `nox[uv]`. Without a name it runs every
+session that is not marked `default=False`; `python3 -m nox --list` names them all.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+AIMOCK = "@copilotkit/aimock@1.43.0"
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+# A Python that the machine lacks is skipped with a notice, in CI too, and never downloaded.
+nox.options.error_on_missing_interpreters = False
+nox.options.download_python = "never"
+
+
+def release(python: Path) -> list[int]:
+    """Gives 3.12.1 of `<root>/versions/3.12.1/bin/python3.12` as numbers that compare."""
+    return [int(part) for part in python.parts[-3].split(".") if part.isdigit()]
+
+
+def offer_pyenv_pythons() -> None:
+    """Puts pyenv's real interpreters in front of PATH.
+
+    Its shims are found for every minor version but exit with 127 unless that version is active.
+    """
+    shims = [Path(entry).parent for entry in os.environ["PATH"].split(os.pathsep) if Path(entry).name == "shims"]
+    roots = [Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")), *shims]
+    for minor in PYTHONS:
+        built = [python for root in roots for python in root.glob(f"versions/{minor}.*/bin/python{minor}")]
+        if built:
+            os.environ["PATH"] = os.pathsep.join([str(max(built, key=release).parent), os.environ["PATH"]])
+
+
+offer_pyenv_pythons()
+
+
+def group(*names: str) -> list[str]:
+    """Reads dependency groups, which the pip of an older Python cannot install by name."""
+    return nox.project.dependency_groups(PROJECT, *names)
+
+
+def floors() -> list[str]:
+    """Pins every runtime dependency, and those of the extras, to the lowest release it admits."""
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    wanted = [*PROJECT["project"]["dependencies"], *(dependency for extra in extras for dependency in extra)]
+    return [dependency.replace(">=", "==", 1) for dependency in wanted]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Checks style, docstrings and spelling."""
+    session.install(*group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("codespell")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Checks the package, user code and the examples with mypy and pyright, both strict."""
+    session.install("-e", ".[cli]", *group("types"))
+    session.run("mypy")
+    session.run("pyright", "--pythonpath", f"{session.bin}/python")
+
+
+@nox.session
+def imports(session: nox.Session) -> None:
+    """Checks that no module imports from a floor above its own."""
+    session.install("-e", ".", *group("imports"))
+    session.run("lint-imports", "--no-cache")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Runs the suite with today's dependencies."""
+    session.install("-e", ".[cli]", *group("test"))
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python=PYTHONS[:1] + PYTHONS[2:3])
+def lowest(session: nox.Session) -> None:
+    """Runs the suite with the lowest dependencies that pyproject.toml admits."""
+    session.install("-e", ".[cli]", *floors(), *group("test"))
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Builds the site; a broken link or an unknown name in a reference page is an error."""
+    session.install(*group("docs"))
+    session.run(
+        "mkdocs", "build", "--strict", "--site-dir", f"{session.create_tmp()}/site", env={"NO_MKDOCS_2_WARNING": "1"}
+    )
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Builds the source archive, and the wheel from it, into `dist/`."""
+    session.install(*group("build"))
+    shutil.rmtree("dist", ignore_errors=True)
+    session.run("python", "-m", "build", "--no-isolation")
+
+
+@nox.session(requires=["build"], reuse_venv=False)
+def wheel(session: nox.Session) -> None:
+    """Installs the built wheel into a clean environment, runs the demo, the examples and the README from it."""
+    (built,) = (ROOT / "dist").glob("*.whl")
+    session.install(str(built))
+    session.chdir(session.create_tmp())
+    session.run("realtime-events", "demo")
+    session.run("python", "-m", "realtime_events", "demo", "--json")
+    session.install(*group("test"))
+    session.run("pytest", *(f"{ROOT}/tests/test_{name}.py" for name in ("house", "examples", "readme")))
+
+
+@nox.session
+def interop(session: nox.Session) -> None:
+    """Talks to a Realtime server that nobody here wrote: the npm package aimock, on loopback."""
+    if shutil.which("npm") is None or shutil.which("node") is None:
+        session.skip("npm is not installed")
+    session.install("-e", ".", *group("test"))
+    folder = session.create_tmp()
+    npm = ["npm", "install", "--no-audit", "--no-fund", "--no-save", "--prefix", folder, AIMOCK]
+    session.run(*npm, external=True)
+    entry = Path(folder, "node_modules", "@copilotkit", "aimock", "dist", "cli.js")
+    session.run("pytest", "tests/interop", *session.posargs, env={"REALTIME_EVENTS_AIMOCK": str(entry)})
+
+
+@nox.session(default=False)
+def coverage(session: nox.Session) -> None:
+    """Measures which lines and branches the suite reaches."""
+    session.install("-e", ".[cli]", *group("coverage"))
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "combine")
+    session.run("coverage", "report")
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Compares CPU and memory with the floor and with other clients; writes a table and a JSON file."""
+    session.install("-e", ".", *group("bench"))
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session(default=False)
+def nightly(session: nox.Session) -> None:
+    """Runs the suite with its long tests and with many more generated inputs."""
+    session.install("-e", ".[cli]", *group("test"))
+    session.run("pytest", "-m", "", "--timeout", "3600", "--hypothesis-profile", "nightly", *session.posargs)
