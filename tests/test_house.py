@@ -1,0 +1,53 @@
+"""The house itself: what importing costs, how files are named, what is documented."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import realtime_events
+
+PACKAGE = Path(realtime_events.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("heavy", ["aiohttp", "docstring_parser", "rich", "pytest"])
+def test_importing_the_package_does_not_load(heavy: str) -> None:
+    """Nobody pays at import for what is needed only to connect, to register a tool or to print."""
+    program = f"import sys, realtime_events; sys.exit({heavy!r} in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, f"`import realtime_events` loaded {heavy}\n{done.stderr}"
+
+
+def test_no_module_is_named_after_nothing() -> None:
+    """A module is named for what it owns."""
+    nameless = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
+    assert [str(path) for path in MODULES if path.stem in nameless] == []
+
+
+def test_every_module_says_what_it_owns() -> None:
+    """The first line of a module is a sentence about it."""
+    assert [str(path) for path in MODULES if not path.read_text("utf-8").lstrip().startswith(('"""', 'r"""'))] == []
+
+
+@pytest.mark.parametrize("name", realtime_events.__all__)
+def test_every_public_name_exists_and_explains_itself(name: str) -> None:
+    """What the front door offers has a docstring of its own, not one that Python or a base class wrote."""
+    offered = getattr(realtime_events, name)
+    if inspect.isclass(offered) or inspect.isroutine(offered):
+        assert (offered.__doc__ or "").strip()
+
+
+def test_the_front_door_shows_every_name_it_offers() -> None:
+    """`dir()` and `import *` agree, also for names that are loaded on first use."""
+    assert set(realtime_events.__all__) <= set(dir(realtime_events))
+    assert len(set(realtime_events.__all__)) == len(realtime_events.__all__)
+
+
+def test_the_package_tells_type_checkers_that_it_is_typed() -> None:
+    """Without this file every annotation is ignored."""
+    assert (PACKAGE / "py.typed").is_file()
