@@ -86,3 +86,11 @@ def nobodys_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name not in KEPT and (name.startswith(PRIVATE_SETTINGS) or name.lower() in PROXIES):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def child_environment(nobodys_settings: None) -> dict[str, str]:
+    """Gives the environment for a program that a test starts: no keys, UTF-8, and a proxy that leads nowhere."""
+    away = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    here = dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1,localhost,::1")
+    return {**os.environ, **away, **here, "PYTHONUTF8": "1", "PYTHONWARNINGS": "default"}

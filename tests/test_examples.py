@@ -1,0 +1,41 @@
+"""Every example runs to its end, offline and without a key."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_an_example_runs_to_its_end(example: Path, tmp_path: Path, child_environment: dict[str, str]) -> None:
+    """An example ends by itself, shows something, and leaves its files where it was started."""
+    done = subprocess.run(
+        [sys.executable, str(example)],
+        cwd=tmp_path,
+        env=child_environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=45,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert done.stdout.strip()
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_an_example_says_what_it_shows(example: Path) -> None:
+    """The first line of an example is a sentence about it."""
+    assert example.read_text("utf-8").startswith('"""')
+
+
+def test_there_are_examples() -> None:
+    """An empty folder would pass every test above."""
+    assert len(EXAMPLES) >= 3
