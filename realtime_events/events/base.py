@@ -9,6 +9,8 @@ zero. Both `UNSET` and `None` are false, so `if event.field:` asks for a value t
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import msgspec
 from msgspec import UNSET, UnsetType
 
@@ -19,13 +21,38 @@ __all__ = [
     "Event",
     "LocalEvent",
     "MalformedEvent",
+    "Number",
     "ServerEvent",
+    "Struct",
     "UnknownEvent",
     "UnsetType",
 ]
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+Number: TypeAlias = int | float
+"""A JSON number, kept as it came: 1 stays 1 and 1.0 stays 1.0."""
+
+_SECRET = frozenset({"authorization", "headers", "client_secret", "value"})
+
+
+class Struct(msgspec.Struct, frozen=True, kw_only=True):
+    """Anything that events are made of. Its `repr` leaves out what is absent, keys, and the bytes of audio."""
+
+    def __repr__(self) -> str:
+        fields = ((name, getattr(self, name)) for name in self.__struct_fields__)
+        shown = ", ".join(f"{name}={_shown(name, value)}" for name, value in fields if value is not UNSET)
+        return f"{type(self).__name__}({shown})"
+
+
+def _shown(name: str, value: object) -> str:
+    if name in _SECRET and value:
+        return "<hidden>"
+    if isinstance(value, bytes):
+        return f"<{len(value)} B>"
+    return repr(value)
+
+
+class Event(Struct, frozen=True, kw_only=True):
     """Anything a handler can be given."""
 
     @property
@@ -35,7 +62,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServerEvent(Event, frozen=True, kw_only=True, tag_field="type"):
-    """An event that the server sends."""
+    """An event that the server sends. `event_id` is the server's own; a few servers and one event leave it out."""
+
+    event_id: str | UnsetType = UNSET
 
 
 class DeltaEvent(ServerEvent, frozen=True, kw_only=True):
