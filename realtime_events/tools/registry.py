@@ -1,0 +1,318 @@
+"""The tools an application offers: which they are, and how each is called.
+
+Owns registration: a tool that the API would refuse, or that takes another's name, is refused here with file and line.
+Knows no session and no event; `Session` only as a type to inject. Before it: `app` and `plugin`, which offer `tool` as
+their own; after it: `runner`, which runs what stands here.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Annotated, Any, Literal, TypedDict, TypeVar, Unpack, overload
+
+import msgspec
+
+from ..events.local import ToolCall
+from ..exceptions import ConfigurationError, ToolNotFound
+from .annotations import Parameter, doc_of, is_async, name_of, read_parameters, where_of
+from .arguments import ArgumentsDecoder, decode_object
+from .docstring import read_docstring
+from .schema import Schema, parameters_schema, refusal
+
+__all__ = ["SESSION_TYPE", "Tool", "ToolOptions", "ToolRegistry", "ToolSettings", "make_tool"]
+
+SESSION_TYPE = "realtime_events.session.Session"
+"""`Session` by its injection key: it lives two floors up and is never imported here."""
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_MAX_DESCRIPTION = 1024  # the API answers a longer one with `string_above_max_length`
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class ToolOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a tool is run.
+
+    `timeout_s`: after it the model is told that there is no result. `respond`: whether the model is asked to go on
+    once the output is there. `expose_errors`: whether the text of an unexpected exception is told to the model.
+    `on_interrupt`: what a barge-in does to a running call.
+    """
+
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 30.0
+    respond: bool = True
+    expose_errors: bool = False
+    on_interrupt: Literal["finish", "cancel"] = "finish"
+
+
+class ToolSettings(TypedDict, total=False):
+    """The options of `tool(...)` by name; each is a field of `ToolOptions`."""
+
+    timeout_s: float
+    respond: bool
+    expose_errors: bool
+    on_interrupt: Literal["finish", "cancel"]
+
+
+class Tool(msgspec.Struct, frozen=True, kw_only=True):
+    """One tool: what the model sees, and the function behind it.
+
+    `parameters` is the JSON Schema; `decode` gives the arguments by name from the model's JSON text, `injected` the
+    injection key of each injected parameter, `positional` the names to pass by position; `where` is `file:line`.
+    """
+
+    name: str
+    description: str
+    parameters: Schema
+    fn: Callable[..., Any]
+    decode: Callable[[str, str], dict[str, Any]]
+    options: ToolOptions = ToolOptions()
+    injected: dict[str, str] = {}
+    positional: tuple[str, ...] = ()
+    is_async: bool = False
+    where: str = ""
+
+    def definition(self) -> dict[str, Any]:
+        """Give the tool as the wire's object of `session.tools`."""
+        described = {"description": self.description} if self.description else {}
+        return {"type": "function", "name": self.name, **described, "parameters": self.parameters}
+
+    def bind(self, arguments: Mapping[str, Any], inject: Mapping[str, Any]) -> Callable[[], Any]:
+        """Give the call of the function with its arguments, ready to be made.
+
+        Raises:
+            ConfigurationError: nothing is there to inject for one of the parameters.
+        """
+        named = dict(arguments)
+        for name, key in self.injected.items():
+            if key not in inject:
+                raise ConfigurationError(f"{self.where}: tool {self.name!r}: there is no {key} to inject as {name!r}")
+            named[name] = inject[key]
+        fn = self.fn
+        if not self.positional:
+            return lambda: fn(**named)
+        # Python itself sees to it that no positional-only parameter without a default follows one that is left out.
+        first = [named.pop(name) for name in self.positional if name in named]
+        return lambda: fn(*first, **named)
+
+
+class ToolRegistry:
+    """The tools of an application or a plugin, by name.
+
+    `injectable` are further types whose parameters are injected, besides `Session` and `ToolCall`.
+    """
+
+    def __init__(self, *, injectable: Iterable[type | str] = ()) -> None:
+        self._tools: dict[str, Tool] = {}
+        self._injectable: list[type | str] = [SESSION_TYPE, ToolCall, *injectable]
+
+    @overload
+    def tool(
+        self,
+        fn: F,
+        /,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        parameters: Schema | None = None,
+        **options: Unpack[ToolSettings],
+    ) -> F: ...
+
+    @overload
+    def tool(
+        self,
+        /,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        parameters: Schema | None = None,
+        **options: Unpack[ToolSettings],
+    ) -> Callable[[F], F]: ...
+
+    def tool(
+        self,
+        fn: F | None = None,
+        /,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        parameters: Schema | None = None,
+        **options: Unpack[ToolSettings],
+    ) -> F | Callable[[F], F]:
+        """Register a function as a tool, bare, with options, or on a ready function; the function comes back.
+
+        The name, description and schema come from the function unless given. With `parameters`, a JSON Schema of type
+        `object`, the function takes one dict of whatever the model wrote, checked for being an object and no more.
+
+        Raises:
+            ConfigurationError: the API would refuse the tool, its name is taken, or an option does not fit.
+        """
+
+        def register(fn: F) -> F:
+            self.add(
+                make_tool(
+                    fn,
+                    name=name,
+                    description=description,
+                    parameters=parameters,
+                    options=options,
+                    injectable=self._injectable,
+                )
+            )
+            return fn
+
+        return register if fn is None else register(fn)
+
+    def add(self, tool: Tool) -> Tool:
+        """Add a ready tool.
+
+        Raises:
+            ConfigurationError: its name is taken; both places are named.
+        """
+        other = self._tools.get(tool.name)
+        if other is not None:
+            raise ConfigurationError(f"two tools are named {tool.name!r}: at {other.where} and at {tool.where}")
+        self._tools[tool.name] = tool
+        return tool
+
+    def include(self, other: ToolRegistry, *, prefix: str = "") -> None:
+        """Add every tool of another registry, its name prefixed; none is added if one of them is refused.
+
+        Raises:
+            ConfigurationError: a name is taken, or too long with its prefix.
+        """
+        added = [_checked(msgspec.structs.replace(tool, name=prefix + tool.name)) for tool in other]
+        before = dict(self._tools)
+        try:
+            for tool in added:
+                self.add(tool)
+        except ConfigurationError:
+            self._tools = before
+            raise
+
+    def provide(self, tp: type) -> None:
+        """Inject parameters annotated with this type into tools registered from now on."""
+        self._injectable.append(tp)
+
+    def get(self, name: str) -> Tool:
+        """Give the tool of this name.
+
+        Raises:
+            ToolNotFound: there is none; the error lists those there are.
+        """
+        tool = self._tools.get(name)
+        if tool is None:
+            raise ToolNotFound(name, list(self._tools))
+        return tool
+
+    def definitions(self) -> list[dict[str, Any]]:
+        """Give every tool as the wire's object, in the order of registration."""
+        return [tool.definition() for tool in self]
+
+    def __iter__(self) -> Iterator[Tool]:
+        return iter(list(self._tools.values()))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._tools
+
+    def __len__(self) -> int:
+        return len(self._tools)
+
+
+def make_tool(
+    fn: Callable[..., Any],
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    parameters: Schema | None = None,
+    options: ToolSettings | None = None,
+    injectable: Iterable[type | str] = (SESSION_TYPE, ToolCall),
+) -> Tool:
+    """Make a tool of a callable.
+
+    Raises:
+        ConfigurationError: it cannot be one, or the API would refuse it.
+    """
+    if not callable(fn):
+        raise ConfigurationError(f"a tool must be a function, got {fn!r}")
+    name = name_of(fn) if name is None else name
+    where = where_of(fn)
+    if inspect.isgeneratorfunction(fn):
+        raise ConfigurationError(f"{where}: tool {name!r} is a generator; only an async generator can be a tool")
+    every = read_parameters(fn, injectable=injectable, annotated=parameters is None)
+    filled = [p for p in every if not p.injected]
+    doc = read_docstring(doc_of(fn))
+    if parameters is None:
+        schema, decode = _from_signature(name, where, filled, doc.parameters)
+    else:
+        schema, decode = _from_raw(name, where, filled, parameters)
+    return _checked(
+        Tool(
+            name=name,
+            description=doc.text if description is None else description,
+            parameters=schema,
+            fn=fn,
+            decode=decode,
+            options=_options(name, where, options or {}),
+            injected={p.name: p.injected for p in every if p.injected},
+            positional=tuple(p.name for p in every if p.positional_only),
+            is_async=is_async(fn),
+            where=where,
+        )
+    )
+
+
+def _from_signature(
+    name: str, where: str, filled: list[Parameter], texts: Mapping[str, str]
+) -> tuple[Schema, Callable[[str, str], dict[str, Any]]]:
+    try:
+        schema = parameters_schema(filled, texts)
+        return schema, ArgumentsDecoder(filled, schema)
+    except (TypeError, ValueError, RecursionError) as error:
+        culprit = next((p for p in filled if not _is_usable(p)), None)
+        which = f"parameter {culprit.name!r}: " if culprit else ""
+        raise ConfigurationError(f"{where}: tool {name!r}: {which}{error}") from None
+
+
+def _is_usable(parameter: Parameter) -> bool:
+    try:
+        parameters_schema([parameter], {})
+        ArgumentsDecoder([parameter], {})
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
+def _from_raw(
+    name: str, where: str, filled: list[Parameter], schema: Any
+) -> tuple[Schema, Callable[[str, str], dict[str, Any]]]:
+    if not isinstance(schema, dict):
+        raise ConfigurationError(f"{where}: tool {name!r}: its parameters must be a JSON Schema as a dict")
+    if len(filled) != 1:
+        raise ConfigurationError(
+            f"{where}: tool {name!r} has a JSON Schema of its own, so its function takes one dict, "
+            f"not {len(filled)} parameters"
+        )
+    takes = filled[0].name
+    # A root without properties is refused by the API, and says the same as one with none.
+    return {"properties": dict[str, Any](), **schema}, lambda tool, text: {takes: decode_object(tool, text)}
+
+
+def _options(name: str, where: str, settings: ToolSettings) -> ToolOptions:
+    try:
+        return msgspec.convert(settings, ToolOptions)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"{where}: tool {name!r}: {error}") from None
+
+
+def _checked(tool: Tool) -> Tool:
+    """Refuse a tool that the API would refuse."""
+    problem = refusal(tool.parameters)
+    if not _NAME.fullmatch(tool.name):
+        problem = "its name must be 1 to 64 letters, digits, underscores and hyphens"
+    elif len(tool.description) > _MAX_DESCRIPTION:
+        problem = f"its description has {len(tool.description):,} characters, more than {_MAX_DESCRIPTION:,}"
+    if problem:
+        raise ConfigurationError(f"{tool.where}: tool {tool.name!r}: {problem}")
+    return tool
