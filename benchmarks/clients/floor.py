@@ -1,0 +1,80 @@
+"""The floor: aiohttp's WebSocket client, one decode into a tagged union, a dict look-up and one awaited handler.
+
+The union is the one that `realtime_events` decodes with; everything a framework adds is missing here on purpose.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import reduce
+from operator import or_
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from benchmarks.clients import Respond, Tally
+from realtime_events.events import server
+from realtime_events.events.base import ServerEvent
+
+Handler = Callable[[Any], Awaitable[None]]
+
+
+class Client:
+    """One `ClientSession`, and a reader task for each WebSocket."""
+
+    def __init__(self, url: str, tally: Tally) -> None:
+        self._url = url
+        self._tally = tally
+        self._union = union()
+        self._decode = msgspec.json.Decoder(reduce(or_, self._union)).decode
+        self._handlers: dict[type, Handler] = {
+            self._union_member(tally.delta_name): self._on_delta,
+            self._union_member("response.done"): self._on_done,
+        }
+
+    async def __aenter__(self) -> Client:
+        self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._http.close()
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Respond]:
+        """Connects one WebSocket."""
+        url = f"{self._url}?model=bench"
+        async with self._http.ws_connect(url, decode_text=False, max_msg_size=1 << 26) as socket:
+            reading = asyncio.create_task(self._read(socket))
+
+            async def respond() -> None:
+                await socket.send_str('{"type":"response.create"}')
+                await self._tally.settled()
+
+            yield respond
+            await socket.close()
+            await reading
+
+    async def _read(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
+        while (message := await socket.receive()).type is aiohttp.WSMsgType.TEXT:
+            event = self._decode(message.data)
+            handler = self._handlers.get(type(event))
+            if handler is not None:
+                await handler(event)
+
+    async def _on_delta(self, event: Any) -> None:
+        self._tally.heard(event.delta)
+
+    async def _on_done(self, event: Any) -> None:
+        self._tally.response_done()
+
+    def _union_member(self, name: str) -> type:
+        return next(struct for struct in self._union if struct.__struct_config__.tag == name)
+
+
+def union() -> list[type[ServerEvent]]:
+    """Gives the server events of the library, which make its union."""
+    members = [value for value in vars(server).values() if isinstance(value, type) and issubclass(value, ServerEvent)]
+    return [struct for struct in members if struct.__struct_config__.tag]

@@ -1,0 +1,44 @@
+"""The library: an application with one async handler per delta, as its README writes it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from benchmarks.clients import Respond, Tally
+from realtime_events import Endpoint, Realtime
+from realtime_events.events import ResponseCreate
+
+
+class Client:
+    """One `Realtime`, any number of its sessions."""
+
+    def __init__(self, url: str, tally: Tally) -> None:
+        self._tally = tally
+        self._rt = Realtime(endpoint=Endpoint(url=url.replace("http", "ws", 1), api_key="test-key"))
+        self._rt.on(tally.delta_name, self._on_delta)
+        self._rt.on("response.done", self._on_done)
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        pass
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Respond]:
+        """Connects one session."""
+        async with self._rt.connect() as session:
+
+            async def respond() -> None:
+                await session.send(ResponseCreate())
+                await self._tally.settled()
+
+            yield respond
+
+    async def _on_delta(self, event: Any) -> None:
+        self._tally.heard(event.delta)
+
+    async def _on_done(self, event: Any) -> None:
+        self._tally.response_done()

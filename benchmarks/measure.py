@@ -1,0 +1,114 @@
+"""One measurement in a process of its own: `python -m benchmarks.measure '{"scenario": …}'` prints its numbers as JSON.
+
+Owns the clocks: CPU time is that of this process, memory is its resident set or what tracemalloc saw. The process
+imports one client only. After it: `schedule.py`, which starts it and collects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import statistics
+import sys
+import time
+import tracemalloc
+from contextlib import AsyncExitStack
+from itertools import pairwise
+from pathlib import Path
+
+from benchmarks.clients import Client, Tally, load
+from benchmarks.frames import Traffic
+
+STATM = Path("/proc/self/statm")
+WARM_SESSIONS = 20
+MARK_EVERY = 1000
+WINDOWS = 10
+
+Numbers = dict[str, float]
+
+
+async def burst(client: type[Client], url: str, traffic: Traffic, count: int) -> Numbers:
+    """Gives the CPU time per delta, the median of `count` triggers after one that warms up."""
+    tally = Tally(traffic)
+    spent_s: list[float] = []
+    async with client(url, tally) as app, app.session() as respond:
+        for _ in range(count + 1):
+            before_s = time.process_time()
+            await respond()
+            spent_s.append(time.process_time() - before_s)
+    return {"us": statistics.median(spent_s[1:]) / traffic.events * 1e6}
+
+
+async def long(client: type[Client], url: str, traffic: Traffic, count: int) -> Numbers:
+    """Gives the CPU time per delta of the first and the last windows of one session, and their ratio."""
+    tally = Tally(traffic, mark_every=MARK_EVERY)
+    tally.marks.append(time.process_time())
+    async with client(url, tally) as app, app.session() as respond:
+        for _ in range(count):
+            await respond()
+    return flatness(tally.marks)
+
+
+def flatness(marks_s: list[float], windows: int = WINDOWS) -> Numbers:
+    """Compares the medians of the first and the last windows between marks; the very first mark starts the clock.
+
+    The median leaves out a window in which something else happened, such as the connecting in the first.
+    """
+    spent_us = [(after - before) / MARK_EVERY * 1e6 for before, after in pairwise(marks_s)]
+    windows = max(min(windows, len(spent_us) // 2), 1)
+    first, last = statistics.median(spent_us[:windows]), statistics.median(spent_us[-windows:])
+    return {"us_first": first, "us_last": last, "last_over_first": last / first}
+
+
+async def growth(client: type[Client], url: str, traffic: Traffic, count: int) -> Numbers:
+    """Gives the bytes that stay allocated per delta after the first trigger, without the text a conversation keeps."""
+    tally = Tally(traffic)
+    tracemalloc.start()
+    kept: list[int] = []
+    async with client(url, tally) as app, app.session() as respond:
+        for _ in range(count + 1):
+            await respond()
+            gc.collect()
+            kept.append(tracemalloc.get_traced_memory()[0])
+    text = 0 if tally.is_audio else traffic.payload * count
+    return {"bytes": (kept[-1] - kept[0] - text) / (traffic.events * count)}
+
+
+async def idle(client: type[Client], url: str, traffic: Traffic, count: int) -> Numbers:
+    """Gives the resident memory per open session that does nothing, from the difference that `count` of them make."""
+    async with AsyncExitStack() as stack:
+        app = await stack.enter_async_context(client(url, Tally(traffic)))
+        for _ in range(WARM_SESSIONS):
+            await stack.enter_async_context(app.session())
+        before = await _settled_bytes()
+        for _ in range(count):
+            await stack.enter_async_context(app.session())
+        after = await _settled_bytes()
+    return {"kb": (after - before) / count / 1000}
+
+
+async def _settled_bytes() -> int:
+    await asyncio.sleep(0.3)  # Long enough for every greeting to be read and handled.
+    gc.collect()
+    return _resident_bytes()
+
+
+def _resident_bytes() -> int:
+    return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+MEASURES = {measure.__name__: measure for measure in (burst, long, growth, idle)}
+
+
+def main() -> None:
+    """Runs the measurement that the argument describes."""
+    order = json.loads(sys.argv[1])
+    traffic = Traffic(**order["traffic"])
+    measure = MEASURES[order["measure"]]
+    print(json.dumps(asyncio.run(measure(load(order["client"]), order["url"], traffic, order["count"]))))
+
+
+if __name__ == "__main__":
+    main()

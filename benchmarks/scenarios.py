@@ -1,0 +1,115 @@
+"""What is measured: every scenario by name, its traffic, its clients, and how much of it a quick run does.
+
+Knows neither how a scenario is run (`schedule.py`) nor what its numbers are held against (`bars.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from benchmarks.clients import NAMES
+from benchmarks.frames import Traffic
+
+FLOOR, OURS = NAMES[:2]
+
+IMPORTS = {
+    OURS: "import realtime_events",
+    f"{OURS}, `Realtime`": "from realtime_events import Realtime",
+    "aiohttp + msgspec + pyee": "import aiohttp, msgspec, pyee.asyncio",
+    "openai": "from openai import AsyncOpenAI; AsyncOpenAI(api_key='test-key').realtime",
+    "openai_agents": "from agents.realtime import OpenAIRealtimeWebSocketModel",
+}
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One thing to measure with each of its clients.
+
+    Attributes:
+        measure: The function of `measure.py` that a client's process runs.
+        metric: What is shown of its numbers, and in `unit`.
+        count: How often, or of how many, in the terms of that function.
+        rate_hz: How fast the server sends deltas; 0 means as fast as they are read.
+        is_extra: Whether it runs with `--all` only.
+    """
+
+    name: str
+    title: str
+    measure: str
+    metric: str
+    unit: str
+    clients: tuple[str, ...] = NAMES
+    traffic: Traffic = field(default_factory=Traffic)
+    count: int = 1
+    rate_hz: float = 0.0
+    is_extra: bool = False
+
+    def quick(self) -> Scenario:
+        """Gives the same with about a tenth of the work: it shows that everything runs, its numbers mean little."""
+        deltas = max(self.traffic.deltas // 10, 1)
+        return replace(self, traffic=replace(self.traffic, deltas=deltas), count=max(self.count // 10, 1))
+
+
+TEXT = Traffic("text", responses=10, deltas=2000)
+AUDIO = Traffic("audio", responses=10, deltas=300, delta_ms=100)
+LONG_TEXT = Traffic("text", responses=10, deltas=1000)
+LONG_AUDIO = Traffic("audio", responses=10, deltas=1000, delta_ms=20)
+
+_SCENARIOS = (
+    Scenario("text_burst", "Burst of 20,000 text deltas of 200 B", "burst", "us", "µs/delta", traffic=TEXT, count=3),
+    Scenario("audio_burst", "Burst of 3,000 audio deltas of 100 ms", "burst", "us", "µs/delta", traffic=AUDIO, count=3),
+    Scenario("import", "Import", "import", "ms", "ms", clients=tuple(IMPORTS)),
+    Scenario("idle_memory", "Memory of an idle session, of 300", "idle", "kb", "KB", count=300),
+    Scenario(
+        "long_cpu",
+        "100,000 text deltas through one session: CPU of the last ten thousands over that of the first",
+        "long",
+        "last_over_first",
+        "×",
+        clients=(FLOOR, OURS),
+        traffic=LONG_TEXT,
+        count=10,
+    ),
+    Scenario(
+        "long_text_memory",
+        "100,000 text deltas through one session: memory kept beyond the text itself",
+        "growth",
+        "bytes",
+        "B/delta",
+        clients=(FLOOR, OURS),
+        traffic=LONG_TEXT,
+        count=10,
+    ),
+    Scenario(
+        "long_audio_memory",
+        "100,000 audio deltas of 20 ms through one session: memory kept",
+        "growth",
+        "bytes",
+        "B/delta",
+        clients=(FLOOR, OURS),
+        traffic=LONG_AUDIO,
+        count=10,
+    ),
+    Scenario(
+        "paced_text",
+        "1,000 text deltas a second",
+        "burst",
+        "us",
+        "µs/delta",
+        traffic=Traffic("text", responses=1, deltas=3000),
+        rate_hz=1000.0,
+        is_extra=True,
+    ),
+    Scenario(
+        "paced_audio",
+        "1,000 audio deltas of 100 ms a second",
+        "burst",
+        "us",
+        "µs/delta",
+        traffic=Traffic("audio", responses=1, deltas=3000),
+        rate_hz=1000.0,
+        is_extra=True,
+    ),
+)
+SCENARIOS: Mapping[str, Scenario] = {scenario.name: scenario for scenario in _SCENARIOS}

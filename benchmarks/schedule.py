@@ -1,0 +1,89 @@
+"""The order of the runs: each scenario with its own server, its clients by turns, each in a fresh process.
+
+Owns the processes and the cores they run on. Gives the raw numbers of every repetition; `bars.py` and `report.py`
+make sense of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks.scenarios import IMPORTS, Scenario
+
+ROOT = Path(__file__).parent.parent
+TIMEOUT_S = 300
+TIMED_IMPORT = (
+    "import time; before = time.process_time(); {}; print('{{\"ms\": %f}}' % ((time.process_time() - before) * 1e3))"
+)
+
+Numbers = dict[str, float]
+Runs = dict[str, list[Numbers]]
+"""What one scenario gave: for each client its repetitions."""
+
+
+def run(scenario: Scenario, clients: tuple[str, ...], repetitions: int, say: Callable[[str], None]) -> Runs:
+    """Runs one scenario, each repetition starting with another client.
+
+    Raises:
+        subprocess.CalledProcessError: A client failed, or did not hear all that was sent.
+    """
+    runs: Runs = {client: [] for client in clients}
+    with _server(scenario) as url:
+        for repetition in range(repetitions):
+            for client in rotated(clients, repetition):
+                numbers = _measure(scenario, client, url)
+                runs[client].append(numbers)
+                say(f"{scenario.name} {repetition + 1}/{repetitions} {client}: {numbers[scenario.metric]:.2f}")
+    return runs
+
+
+def rotated(clients: tuple[str, ...], by: int) -> tuple[str, ...]:
+    """Turns the order, so that none always runs in the wake of the same other."""
+    by %= len(clients)
+    return clients[by:] + clients[:by]
+
+
+def _measure(scenario: Scenario, client: str, url: str) -> Numbers:
+    if scenario.measure == "import":
+        return _output("-c", TIMED_IMPORT.format(IMPORTS[client]))
+    order = {"measure": scenario.measure, "client": client, "url": url, "count": scenario.count}
+    return _output("-m", "benchmarks.measure", json.dumps({**order, "traffic": asdict(scenario.traffic)}))
+
+
+def _output(*arguments: str) -> Numbers:
+    command = [sys.executable, *arguments]
+    done = subprocess.run(
+        command, cwd=ROOT, stdout=subprocess.PIPE, check=True, timeout=TIMEOUT_S, text=True, preexec_fn=_pinned(0)
+    )
+    numbers: Numbers = json.loads(done.stdout.splitlines()[-1])
+    return numbers
+
+
+@contextmanager
+def _server(scenario: Scenario) -> Iterator[str]:
+    if scenario.measure == "import":
+        yield ""
+        return
+    arguments = ["--traffic", json.dumps(asdict(scenario.traffic)), "--rate-hz", str(scenario.rate_hz)]
+    command = [sys.executable, "-m", "benchmarks.server", *arguments]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, preexec_fn=_pinned(-1)) as server:
+        assert server.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{int(server.stdout.readline())}/v1/realtime"
+        finally:
+            server.kill()
+
+
+def _pinned(core: int) -> Callable[[], None] | None:
+    """Clients have the first core, the server the last; on one core, or where nothing can be pinned, they share."""
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    chosen = sorted(os.sched_getaffinity(0))[core]
+    return lambda: os.sched_setaffinity(0, {chosen})

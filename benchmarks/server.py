@@ -1,0 +1,155 @@
+"""The bench server: `python -m benchmarks.server --traffic '{"kind": "text", ...}'` prints its port and serves.
+
+Owns as much WebSocket as a client of the Realtime API needs on loopback, by hand, so that it costs less than any
+client: the frames of a response are encoded when the server starts and written in large pieces. It answers
+`session.update`, sends the traffic at `response.create`, counts `input_audio_buffer.append` and tells the count at
+`commit`, and hands each tool output back to the stopwatch of the connection. It checks nothing that the client sends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import hashlib
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.frames import Traffic, response_frames, session_event, stamp, text_frame
+
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+SLICE_BYTES = 1 << 18
+OP_TEXT, OP_CLOSE, OP_PING, OP_PONG = 0x1, 0x8, 0x9, 0xA
+
+
+@dataclass
+class Script:
+    """What is sent at each trigger, encoded once for all connections; `rate_hz` 0 means as fast as it is read."""
+
+    traffic: Traffic
+    rate_hz: float = 0.0
+    frames: list[bytes] = field(init=False)
+    whole: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.frames = response_frames(self.traffic)
+        self.whole = b"".join(self.frames)
+
+
+class Connection:
+    """One client's connection, from its handshake to its close."""
+
+    def __init__(self, script: Script, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._script = script
+        self._reader = reader
+        self._writer = writer
+        self._responses = 0
+        self._appends = 0
+        self._sending: asyncio.Task[None] | None = None
+
+    async def serve(self) -> None:
+        """Shakes hands, greets and answers until the client goes."""
+        try:
+            await self._handshake()
+            self._writer.write(session_event("session.created"))
+            while await self._answer(*await self._read_frame()):
+                pass
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass  # The client went without a close frame; the bench asks no more of it.
+        finally:
+            if self._sending is not None:
+                self._sending.cancel()
+            self._writer.close()
+
+    async def _handshake(self) -> None:
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        headers = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:-2])
+        key = next(value for name, value in headers.items() if name.lower() == b"sec-websocket-key")
+        accept = base64.b64encode(hashlib.sha1(key + GUID).digest())
+        self._writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+        )
+
+    async def _read_frame(self) -> tuple[int, bytes]:
+        head, size = await self._reader.readexactly(2)
+        size &= 0x7F
+        if size == 126:
+            size = int.from_bytes(await self._reader.readexactly(2), "big")
+        elif size == 127:
+            size = int.from_bytes(await self._reader.readexactly(8), "big")
+        mask = await self._reader.readexactly(4)
+        masked = await self._reader.readexactly(size)
+        repeated = (mask * (size // 4 + 1))[:size]
+        payload = (int.from_bytes(masked, "big") ^ int.from_bytes(repeated, "big")).to_bytes(size, "big")
+        return head & 0x0F, payload
+
+    async def _answer(self, opcode: int, payload: bytes) -> bool:
+        if opcode == OP_PING:
+            self._writer.write(bytes([0x80 | OP_PONG, len(payload)]) + payload)
+        elif opcode == OP_CLOSE:
+            self._writer.write(bytes([0x80 | OP_CLOSE, len(payload)]) + payload)
+            return False
+        elif b'"input_audio_buffer.append"' in payload:  # Parsing 20 ms of audio only to count it would cost too much.
+            self._appends += 1
+        elif opcode == OP_TEXT:
+            self._on_event(json.loads(payload))
+        return True
+
+    def _on_event(self, event: dict[str, Any]) -> None:
+        if event["type"] == "session.update":
+            self._writer.write(session_event("session.updated"))
+        elif event["type"] == "response.create":
+            self._sending = asyncio.create_task(self._send_responses(), name="bench responses")
+        elif event["type"] == "input_audio_buffer.commit":
+            self._send({"type": "input_audio_buffer.committed", "item_id": f"item_{self._appends}"})
+
+    def _send(self, event: dict[str, Any]) -> None:
+        self._writer.write(text_frame(json.dumps({"event_id": "event_bench", **event}).encode()))
+
+    async def _send_responses(self) -> None:
+        for _ in range(self._script.traffic.responses):
+            self._responses += 1
+            if self._script.rate_hz:
+                await self._send_paced()
+            else:
+                await self._send_burst()
+
+    async def _send_burst(self) -> None:
+        frames = memoryview(stamp(self._script.whole, self._responses))
+        for start in range(0, len(frames), SLICE_BYTES):
+            self._writer.write(frames[start : start + SLICE_BYTES])
+            await self._writer.drain()
+
+    async def _send_paced(self) -> None:
+        due_s = time.monotonic()
+        for frame in self._script.frames:
+            self._writer.write(stamp(frame, self._responses))
+            due_s += 1 / self._script.rate_hz
+            await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+
+
+async def serve(script: Script) -> None:
+    """Serves on a free port of loopback, which it prints first, until it is killed."""
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await Connection(script, reader, writer).serve()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, backlog=1024)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+def main() -> None:
+    """Reads the traffic from the command line and serves it."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--traffic", type=json.loads, required=True)
+    parser.add_argument("--rate-hz", type=float, default=0.0)
+    arguments = parser.parse_args()
+    asyncio.run(serve(Script(Traffic(**arguments.traffic), arguments.rate_hz)))
+
+
+if __name__ == "__main__":
+    main()
