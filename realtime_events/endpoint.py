@@ -126,7 +126,9 @@ class Endpoint:
         key = token or api_key or os.environ.get("AZURE_OPENAI_API_KEY")
         version = api_version or os.environ.get("OPENAI_API_VERSION")
         if not base:
-            raise ConfigurationError("no Azure endpoint: set AZURE_OPENAI_ENDPOINT or pass Endpoint.azure(endpoint=...)")
+            raise ConfigurationError(
+                "no Azure endpoint: set AZURE_OPENAI_ENDPOINT or pass Endpoint.azure(endpoint=...)"
+            )
         if not key:
             raise ConfigurationError("no Azure credentials: set AZURE_OPENAI_API_KEY or AZURE_OPENAI_AD_TOKEN")
         root = _websocket_url(base.rstrip("/"))

@@ -41,8 +41,9 @@ from .exceptions import (
 log = logging.getLogger("realtime_events.transport")
 
 FRAMES_PER_TURN = 256
-CLOSE_TIMEOUT_S = 1.0
+CLOSE_TIMEOUT_S = 0.4
 SEND_TIMEOUT_S = 5.0
+LARGE_SEND_BYTES = 32 * 1024
 BODY_EXCERPT_BYTES = 2048
 ABNORMAL_CLOSURE = 1006  # RFC 6455 section 7.4.1: no CLOSE frame was received
 MESSAGE_TOO_BIG = 1009
@@ -139,13 +140,12 @@ async def dial(url: str, headers: dict[str, str], how: Dialling | None = None) -
 class WebSocketTransport:
     """One open WebSocket: a single reader, text frames out, pings of its own."""
 
-    def __init__(
-        self, client: aiohttp.ClientSession, ws: aiohttp.ClientWebSocketResponse[bool], how: Dialling
-    ) -> None:
+    def __init__(self, client: aiohttp.ClientSession, ws: aiohttp.ClientWebSocketResponse[bool], how: Dialling) -> None:
         self._client = client
         self._ws = ws
         self._how = how
         self._loop = asyncio.get_running_loop()
+        self._socket = _socket_of(ws)
         self._ended: asyncio.Future[Ending] = self._loop.create_future()
         self._frames = 0
         self._alive = _KeepAlive(self, how) if how.ping_interval_s else None
@@ -218,7 +218,8 @@ class WebSocketTransport:
         if self._ended.done() or self._closing is not None:
             raise self._lost()
         self._sending += 1
-        if self._send_deadline is None and self._ws._writer.transport.get_write_buffer_size():
+        # Only a full buffer can block; a send into an empty one needs no timer.
+        if self._send_deadline is None and (len(data) > LARGE_SEND_BYTES or self._socket.get_write_buffer_size()):
             self._send_deadline = self._loop.call_later(SEND_TIMEOUT_S, self._send_timed_out)
         try:
             await self._ws.send_frame(data, aiohttp.WSMsgType.TEXT)
@@ -255,9 +256,7 @@ class WebSocketTransport:
         self.abort()
 
     def abort(self) -> None:
-        transport = self._ws._response.connection and self._ws._response.connection.transport
-        if transport:
-            transport.abort()
+        self._socket.abort()
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         if self._closing is None:
@@ -276,6 +275,14 @@ class WebSocketTransport:
         finally:
             self.abort()
             await self._client.close()
+
+
+def _socket_of(ws: aiohttp.ClientWebSocketResponse[bool]) -> asyncio.Transport:
+    """Give the asyncio transport, which aiohttp hands out only by a private way, while the handshake is fresh."""
+    connection = ws._response.connection  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    if connection is None or connection.transport is None:
+        raise TransportError("the connection ended right after the handshake")
+    return connection.transport
 
 
 class _KeepAlive:

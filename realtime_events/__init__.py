@@ -1,0 +1,145 @@
+"""An event-emitter framework for OpenAI's Realtime API: decorated handlers, and tools that answer by themselves.
+
+    import asyncio
+    from realtime_events import Realtime
+
+    rt = Realtime(instructions="You are a cheerful concierge.")
+
+    @rt.on("response.text.delta")
+    async def show(event):
+        print(event.delta, end="", flush=True)
+
+    @rt.tool
+    async def get_weather(city: str) -> str:
+        \"\"\"Look up the current weather.\"\"\"
+        return f"18 °C and sunny in {city}"
+
+    async def main():
+        async with rt.connect() as session:
+            turn = await session.ask("What should I wear in Bern today?")
+            print(turn.text)
+
+    asyncio.run(main())
+
+This is the front door: the public names, and nothing else. The events are in `realtime_events.events`, the codec in
+`realtime_events.protocol`, the offline server in `realtime_events.simulator`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .app import DEFAULT_MODEL, Connecting, Realtime
+from .endpoint import Endpoint
+from .events import (
+    UNSET,
+    AudioConfig,
+    AudioFormat,
+    AudioInput,
+    AudioOutput,
+    ContentPart,
+    Event,
+    InputTranscription,
+    Item,
+    MalformedEvent,
+    SessionConfig,
+    ToolCall,
+    ToolResult,
+    TurnDetection,
+    UnknownEvent,
+)
+from .events.builders import assistant, audio, image, system, text, user
+from .exceptions import (
+    AudioFormatError,
+    AuthenticationError,
+    ConfigurationError,
+    ConnectionLostError,
+    FrameTooLarge,
+    HandshakeError,
+    LocalProtocolError,
+    MissingExtra,
+    ProtocolError,
+    RealtimeError,
+    RemoteProtocolError,
+    ResponseFailed,
+    ServerError,
+    SessionExpired,
+    ToolArgumentsError,
+    ToolError,
+    ToolNotFound,
+    ToolTimeout,
+    TransportError,
+)
+from .lanes import Stream
+from .options import Options
+from .plugin import Plugin
+from .protocol.turns import Turn
+from .session import Session
+
+if TYPE_CHECKING:
+    from .simulator import Simulator
+
+__version__ = "0.1.0"
+
+# What needs aiohttp is imported when it is first asked for: aiohttp is most of the time an import takes.
+_LAZY = {"Simulator": "realtime_events.simulator"}
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "UNSET",
+    "AudioConfig",
+    "AudioFormat",
+    "AudioFormatError",
+    "AudioInput",
+    "AudioOutput",
+    "AuthenticationError",
+    "ConfigurationError",
+    "Connecting",
+    "ConnectionLostError",
+    "ContentPart",
+    "Endpoint",
+    "Event",
+    "FrameTooLarge",
+    "HandshakeError",
+    "InputTranscription",
+    "Item",
+    "LocalProtocolError",
+    "MalformedEvent",
+    "MissingExtra",
+    "Options",
+    "Plugin",
+    "ProtocolError",
+    "Realtime",
+    "RealtimeError",
+    "RemoteProtocolError",
+    "ResponseFailed",
+    "ServerError",
+    "Session",
+    "SessionConfig",
+    "SessionExpired",
+    "Simulator",
+    "Stream",
+    "ToolArgumentsError",
+    "ToolCall",
+    "ToolError",
+    "ToolNotFound",
+    "ToolResult",
+    "ToolTimeout",
+    "TransportError",
+    "Turn",
+    "TurnDetection",
+    "UnknownEvent",
+    "assistant",
+    "audio",
+    "image",
+    "system",
+    "text",
+    "user",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

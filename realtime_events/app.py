@@ -1,0 +1,220 @@
+"""The application: what a user makes first.
+
+Owns what all its sessions share: handlers, tools, plugins, the configuration and the options. Knows no socket. Before
+it: the user's program; after it: a `Session` for each `connect()`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import signal
+from collections.abc import AsyncIterator, Generator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from .emitter import Emitter
+from .endpoint import Endpoint
+from .events.session import AudioConfig, AudioOutput, SessionConfig, Tool
+from .exceptions import ConfigurationError
+from .handlers import Middleware
+from .options import Options
+from .plugin import Plugin, load_plugin
+from .protocol import dialect
+from .session import Dial, Session, dial_websocket
+from .tools.registry import ToolRegistry
+
+if TYPE_CHECKING:
+    from .transport import Ending
+
+log = logging.getLogger("realtime_events.app")
+
+DEFAULT_MODEL = "gpt-realtime-2.1"
+PLUGIN_CLOSE_TIMEOUT_S = 0.3
+OPTION_NAMES = frozenset(field.name for field in fields(Options))
+CONNECT_NAMES = frozenset({"model", "instructions", "voice", "session", "endpoint", "dial"})
+
+M = TypeVar("M", bound=Middleware)
+
+
+class Realtime(Emitter):
+    """One application: its handlers, tools and settings, for any number of sessions.
+
+    It is a pyee emitter whose handlers sit in bounded, ordered lanes.
+
+    Args:
+        model: The model to talk to.
+        instructions: What the assistant is told about itself.
+        voice: Its voice.
+        session: More of the session's configuration, as `SessionConfig` or as a mapping of GA field names.
+        endpoint: Where to connect; by default what the environment says (`Endpoint.openai()`), read at `connect()`.
+        options: How to connect.
+
+    Raises:
+        ConfigurationError: `session` has a field that the API does not know, or one of the beta dialect.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str = DEFAULT_MODEL,
+        instructions: str | None = None,
+        voice: str | None = None,
+        session: SessionConfig | Mapping[str, Any] | None = None,
+        endpoint: Endpoint | None = None,
+        options: Options | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.config = _configured(_as_config(session), instructions, voice)
+        self.endpoint = endpoint
+        self.options = options or Options()
+        self.tools = ToolRegistry()
+        self.tool = self.tools.tool
+        self.plugins: list[Plugin] = []
+
+    def use(self, middleware: M) -> M:
+        """Wrap every handler: `async def middleware(event, session, call_next)`; the first one is the outermost.
+
+        It holds for the lanes that start after it, so register middlewares before connecting.
+        """
+        self.middlewares.append(middleware)
+        return middleware
+
+    def include(self, plugin: Plugin | str) -> Plugin:
+        """Take over a plugin's handlers and tools; a string is the name of an installed one.
+
+        Raises:
+            ConfigurationError: There is no such plugin, or one of its tools has the name of another.
+        """
+        if isinstance(plugin, str):
+            plugin = load_plugin(plugin)
+        self.tools.include(plugin.tools, prefix=plugin.prefix)
+        for registration in plugin.registrations:
+            self._register(registration)
+        self.plugins.append(plugin)
+        return plugin
+
+    def connect(self, **changes: Any) -> Connecting:
+        """Connect: `async with rt.connect() as session`, or `session = await rt.connect()` and `close()` later.
+
+        Args:
+            changes: Any argument of `Realtime` and any field of `Options` by name, for this session only; `dial`
+                replaces the way to open a connection.
+
+        Raises:
+            ConfigurationError: A name is unknown, or there is no key.
+        """
+        unknown = sorted(set(changes) - OPTION_NAMES - CONNECT_NAMES)
+        if unknown:
+            raise ConfigurationError(f"connect() has no option {unknown[0]!r}")
+        return Connecting(self, changes)
+
+    def run(self, **changes: Any) -> Ending:
+        """Connect and block until SIGINT, SIGTERM or the end of the session; says how the session ended."""
+        return asyncio.run(self.serve(**changes))
+
+    async def serve(self, **changes: Any) -> Ending:
+        """Do the same as `run` inside a running loop."""
+        async with self.connect(**changes) as session, _closed_by_signals(session):
+            return await session.wait_closed()
+
+    async def set_up(self, session: Session) -> None:
+        """Let every plugin prepare for a session."""
+        for plugin in self.plugins:
+            result = plugin.setup(session)
+            if inspect.isawaitable(result):
+                await result
+
+    async def tear_down(self, session: Session) -> None:
+        """Let every plugin clean up after a session; a failing or hanging one keeps nobody."""
+        for plugin in self.plugins:
+            try:
+                async with asyncio.timeout(PLUGIN_CLOSE_TIMEOUT_S):
+                    result = plugin.close(session)
+                    if inspect.isawaitable(result):
+                        await result
+            except Exception:
+                log.exception("plugin %s failed to close", type(plugin).__name__)
+
+    def _session(self, changes: Mapping[str, Any]) -> Session:
+        """Make the session that `connect` opens."""
+        options = replace(self.options, **{k: v for k, v in changes.items() if k in OPTION_NAMES})
+        endpoint = changes.get("endpoint") or self.endpoint or Endpoint.openai(dialect=options.dialect or "ga")
+        base = _as_config(changes["session"]) if "session" in changes else self.config
+        config = _configured(base, changes.get("instructions"), changes.get("voice"))
+        if len(self.tools) and options.kind == "realtime":
+            config = msgspec.structs.replace(config, tools=[*(config.tools or ()), *self._tool_definitions()])
+        dial: Dial = changes.get("dial") or dial_websocket
+        model = changes.get("model") or self.model
+        return Session(self, endpoint, model=model, options=options, config=config, dial=dial)
+
+    def _tool_definitions(self) -> list[Tool]:
+        return msgspec.convert(self.tools.definitions(), list[Tool])
+
+
+class Connecting:
+    """What `connect()` gives: an async context manager, and an awaitable, of a `Session`."""
+
+    def __init__(self, app: Realtime, changes: Mapping[str, Any]) -> None:
+        self._app = app
+        self._changes = changes
+        self._session: Session | None = None
+
+    def __await__(self) -> Generator[Any, None, Session]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> Session:
+        self._session = await self._open()
+        return self._session
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def _open(self) -> Session:
+        return await self._app._session(self._changes).open()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+
+@asynccontextmanager
+async def _closed_by_signals(session: Session) -> AsyncIterator[None]:
+    """Close the session on SIGINT and SIGTERM while the block runs."""
+    loop = asyncio.get_running_loop()
+    closing: set[asyncio.Task[None]] = set()
+
+    def close() -> None:
+        closing.add(loop.create_task(session.close(), name="realtime_events.app.signal"))
+
+    handled = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError, ValueError, RuntimeError):  # Windows, or not the main thread
+            loop.add_signal_handler(number, close)
+            handled.append(number)
+    try:
+        yield
+    finally:
+        for number in handled:
+            loop.remove_signal_handler(number)
+        for task in closing:
+            await task
+
+
+def _as_config(session: SessionConfig | Mapping[str, Any] | None) -> SessionConfig:
+    if session is None:
+        return SessionConfig()
+    return session if isinstance(session, SessionConfig) else dialect.session_config(session)
+
+
+def _configured(config: SessionConfig, instructions: str | None, voice: str | None) -> SessionConfig:
+    """Put the two settings that have a keyword of their own where the API has them."""
+    if instructions is not None:
+        config = msgspec.structs.replace(config, instructions=instructions)
+    if voice is not None:
+        audio = config.audio or AudioConfig()
+        output = msgspec.structs.replace(audio.output or AudioOutput(), voice=voice)
+        config = msgspec.structs.replace(config, audio=msgspec.structs.replace(audio, output=output))
+    return config

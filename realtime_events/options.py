@@ -1,0 +1,44 @@
+"""Options: how a session is connected and kept, apart from what it is told.
+
+Owns the settings of a connection with their defaults, and nothing else. Before it: the application; after it: the
+session, which hands each room its part.
+"""
+
+from __future__ import annotations
+
+import ssl as ssl_module
+from dataclasses import dataclass
+from typing import Literal
+
+from .endpoint import Dialect, Kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to connect. Times are in seconds, sizes in bytes.
+
+    Attributes:
+        dialect: The spelling of the protocol; None takes the endpoint's.
+        kind: A realtime or a transcription session.
+        connect_timeout_s: How long the handshake may take, and then the session's own set-up.
+        ping_interval_s: After how much silence a PING is sent; None sends none.
+        ping_timeout_s: How long the peer may then stay silent before the connection counts as dead.
+        max_frame_bytes: The largest frame that is taken; a larger one ends the connection with code 1009.
+        proxy: The URL of an HTTP proxy.
+        ssl: A TLS context, for a private certificate authority.
+        trust_env: Whether `HTTPS_PROXY`, `NO_PROXY` and `.netrc` count.
+        retain_audio: How many bytes of each turn's audio are kept in `turn.audio`; 0 keeps none.
+        on_full: What a full lane does: drop its oldest deltas, or close the session.
+    """
+
+    dialect: Dialect | None = None
+    kind: Kind = "realtime"
+    connect_timeout_s: float = 10.0
+    ping_interval_s: float | None = 10.0
+    ping_timeout_s: float = 20.0
+    max_frame_bytes: int = 64 * 1024 * 1024
+    proxy: str | None = None
+    ssl: ssl_module.SSLContext | None = None
+    trust_env: bool = False
+    retain_audio: int = 0
+    on_full: Literal["drop_deltas", "close"] = "drop_deltas"

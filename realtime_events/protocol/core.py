@@ -1,0 +1,513 @@
+"""State: what a session knows, and what follows from each event.
+
+Owns the session's configuration, its responses and turns, the matching of answers to requests, and the rule that no
+two in-band responses run at once. Pure: no loop, socket, clock, randomness or log; times and ids are passed in.
+Before it: canonical (GA) server events and the session's commands; after it: `Effects`, which the session carries out.
+
+`table` maps an event class to the method that it concerns; classes that concern nothing here are not in it. A method
+gives None (publish the event as it is), another event (publish that one instead) or `SWALLOW`. `quiet` is the same for
+the deltas, the many: their methods have no effects, so nobody needs to look for any.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from ..events import client, local, server, transcription
+from ..events.base import ClientEvent, Event
+from ..events.items import Item
+from ..events.session import SessionConfig
+from ..exceptions import LocalProtocolError, ResponseFailed
+from .requests import Request, Requests, server_error
+from .turns import RunningResponse, Turn
+
+SWALLOW: Final = object()
+ALREADY_ACTIVE = "conversation_already_has_active_response"
+FINISHED_ROLES = ("user", "system")
+# RFC 3551 section 4.5: G.711 is one byte a sample at 8 kHz; the API's PCM is two bytes a sample at 24 kHz.
+BYTES_PER_MS = {"audio/pcm": 48, "audio/pcmu": 8, "audio/pcma": 8}
+
+
+@dataclass(slots=True)
+class Effects:
+    """What the session has to do after an event or a command, in the order of the fields."""
+
+    before: list[Event] = field(default_factory=list[Event])
+    after: list[Event] = field(default_factory=list[Event])
+    settled: list[tuple[Any, Any]] = field(default_factory=list[tuple[Any, Any]])
+    send: list[ClientEvent] = field(default_factory=list[ClientEvent])
+    start: list[local.ToolCall] = field(default_factory=list[local.ToolCall])
+
+    def __bool__(self) -> bool:
+        return bool(self.before or self.after or self.settled or self.send or self.start)
+
+
+@dataclass(slots=True)
+class _Batch:
+    """The tool calls of one response, which get one follow-up together."""
+
+    turn: Turn | None
+    open: set[str] = field(default_factory=set[str])
+    ended: bool = False
+    respond: bool = False
+
+
+class Core:
+    """The state of one session on one connection.
+
+    Args:
+        new_id: Gives a fresh id with the given prefix, such as `"event"` or `"item"`.
+        retain_audio_bytes: How many bytes of a turn's audio are kept at the most; 0 keeps none.
+        splits_items: Whether the server speaks the beta dialect, whose one `conversation.item.created` stands for the
+            GA's `added` and `done`.
+    """
+
+    def __init__(
+        self, *, new_id: Callable[[str], str], retain_audio_bytes: int = 0, splits_items: bool = False
+    ) -> None:
+        self.session_id = ""
+        self.config = SessionConfig()
+        self.effects = Effects()
+        self.user_speaking = False
+        self.turn: Turn | None = None
+        self._new_id = new_id
+        self._retain_audio_bytes = retain_audio_bytes
+        self._splits_items = splits_items
+        self._bytes_per_ms = BYTES_PER_MS["audio/pcm"]
+        self._requests = Requests()
+        self._responses: dict[str, RunningResponse] = {}
+        self._active: str | None = None
+        self._asked: client.ResponseCreate | None = None
+        self._owed: deque[client.ResponseCreate] = deque()
+        self._retried = False
+        self._incoming: Turn | None = None
+        self._turn_waiters: dict[int, Any] = {}
+        self._items: dict[str, None] = {}
+        self._calls: dict[str, _Batch] = {}
+        self._batches: dict[str, _Batch] = {}
+        self._call_names: dict[str, str] = {}
+        self._last: RunningResponse | None = None
+        self._last_item = ""
+        self._last_index = -1
+        self._last_pieces: list[str] = []
+        self.table: dict[type[Event], Callable[[Any, float], Any]] = {
+            server.SessionCreated: self._session_created,
+            server.SessionUpdated: self._session_updated,
+            server.ErrorEvent: self._error,
+            server.ResponseCreated: self._response_created,
+            server.ResponseDone: self._response_done,
+            server.ResponseOutputTextDone: self._text_done,
+            server.ResponseOutputAudioTranscriptDone: self._transcript_done,
+            server.ResponseOutputItemAdded: self._output_item_added,
+            server.ResponseOutputItemDone: self._output_item_done,
+            server.ResponseFunctionCallArgumentsDone: self._arguments_done,
+            server.ConversationItemCreated: self._item_created,
+            server.ConversationItemAdded: self._item_added,
+            server.ConversationItemDeleted: self._item_deleted,
+            server.ConversationItemTruncated: self._acknowledged,
+            server.ConversationItemRetrieved: self._acknowledged,
+            transcription.ConversationItemInputAudioTranscriptionCompleted: self._transcribed,
+            server.InputAudioBufferSpeechStarted: self._speech_started,
+            server.InputAudioBufferSpeechStopped: self._speech_stopped,
+            server.InputAudioBufferCommitted: self._acknowledged,
+            server.InputAudioBufferCleared: self._acknowledged,
+        }
+
+        self.quiet: dict[type[Event], Callable[[Any, float], None]] = {
+            server.ResponseOutputTextDelta: self._text_delta,
+            server.ResponseOutputAudioTranscriptDelta: self._text_delta,
+            server.ResponseOutputAudioDelta: self._audio_delta,
+        }
+
+    @property
+    def active_response(self) -> str | None:
+        """The id of the in-band response that runs, if any."""
+        return self._active
+
+    @property
+    def response_active(self) -> bool:
+        """Whether an in-band response runs or has been asked for."""
+        return self._active is not None or self._asked is not None
+
+    # Commands: each may refuse, and changes nothing then.
+
+    def stamp(self, event: ClientEvent) -> ClientEvent:
+        """Give a client event a unique `event_id`, unless it has one."""
+        if event.event_id:
+            return event
+        return msgspec.structs.replace(event, event_id=self._new_id("event"))
+
+    def sent(self, event: ClientEvent, now: float, waiter: Any = None) -> None:
+        """Take note of a client event that goes out as it is."""
+        self._requests.add(event, waiter)
+        if isinstance(event, client.ResponseCreate) and _in_band(event):
+            self._asked = event
+
+    def create_item(self, item: Item) -> client.ConversationItemCreate:
+        """Give the event that adds an item, with an id by which its acknowledgement is known."""
+        named = item if item.id else msgspec.structs.replace(item, id=self._new_id("item"))
+        return client.ConversationItemCreate(event_id=self._new_id("event"), item=named)
+
+    def ask(self, item: Item, now: float, waiter: Any) -> Turn:
+        """Begin a turn: the user's item, then a response as soon as none is active.
+
+        Raises:
+            LocalProtocolError: A turn that was asked for has not begun yet.
+        """
+        if self._incoming is not None and id(self._incoming) in self._turn_waiters:
+            raise LocalProtocolError("ask() was called while another ask() still waits for its response to begin")
+        self._begin_turn(now, _words_of(item))
+        assert self._incoming is not None
+        turn = self._incoming
+        self._turn_waiters[id(turn)] = waiter
+        self.effects.send.append(self.create_item(item))
+        self.respond(client.ResponseCreate(event_id=self._new_id("event")))
+        return turn
+
+    def respond(self, event: client.ResponseCreate) -> None:
+        """Ask for an in-band response, now or when the running one has ended."""
+        self._owed.append(event)
+        self._serve_owed()
+
+    def answer_tool(self, result: local.ToolResult, now: float, *, respond: bool = True) -> bool:
+        """Send a tool's output, and once the batch is complete one `response.create`; false for a second answer."""
+        batch = self._calls.get(result.call_id)
+        if batch is None or result.call_id not in batch.open:
+            return False
+        batch.open.discard(result.call_id)
+        batch.respond = batch.respond or respond
+        if batch.turn is not None:
+            batch.turn.tool_calls.append(result)
+        item = Item(type="function_call_output", call_id=result.call_id, output=result.output)
+        self.effects.send.append(self.create_item(item))
+        self._settle_batch(batch, now)
+        return True
+
+    def cut(self, error: Exception, now: float) -> bool:
+        """End everything because the connection ended; says whether a response was running."""
+        was_active = self._active is not None or bool(self._responses)
+        for request in self._requests.take_all():
+            if request.waiter is not None:
+                self.effects.settled.append((request.waiter, error))
+        for turn in filter(None, (self.turn, self._incoming)):
+            turn.status = "cut"
+            turn.mark("done", now)
+            self.effects.after.append(local.TurnDone(turn=turn))
+            self._settle_turn(turn, error)
+        self.turn = None
+        self._active = self._asked = self._incoming = None
+        self._owed.clear()
+        self._responses.clear()
+        return was_active
+
+    # The session.
+
+    def _session_created(self, event: server.SessionCreated, now: float) -> None:
+        self.session_id = event.session.id or self.session_id
+        self._configured(event.session)
+
+    def _session_updated(self, event: server.SessionUpdated, now: float) -> None:
+        self._configured(event.session)
+        self._acknowledged(event, now)
+
+    def _configured(self, config: SessionConfig) -> None:
+        self.config = config
+        output = config.audio.output if config.audio else None
+        kind = output.format.type if output and output.format else None
+        self._bytes_per_ms = BYTES_PER_MS.get(kind or "", BYTES_PER_MS["audio/pcm"])
+
+    def _acknowledged(self, event: Any, now: float) -> None:
+        request = self._requests.acknowledged_by(event)
+        if request is not None and request.waiter is not None:
+            self.effects.settled.append((request.waiter, event))
+
+    def _error(self, event: server.ErrorEvent, now: float) -> None:
+        request = self._requests.blamed_by(event)
+        if isinstance(request and request.event, client.ResponseCreate) and self._response_refused(event, request, now):
+            return
+        if request is None:
+            return
+        if request.waiter is not None:
+            self.effects.settled.append((request.waiter, server_error(event, request.event)))
+        else:
+            event_id = request.event.event_id or ""
+            self.effects.after.append(
+                local.SendRejected(event_id=event_id, sent_event=request.event, error=event.error)
+            )
+
+    def _response_refused(self, event: server.ErrorEvent, request: Any, now: float) -> bool:
+        """Ask once more, after the active response, where the server was faster; else fail the turn."""
+        if self._asked is request.event:
+            self._asked = None
+        if event.error.code == ALREADY_ACTIVE and not self._retried:
+            self._retried = True
+            self._owed.appendleft(msgspec.structs.replace(request.event, event_id=self._new_id("event")))
+            self._serve_owed()
+            return True
+        if self._incoming is not None and id(self._incoming) in self._turn_waiters:
+            failed, self._incoming = self._incoming, None
+            failed.status = "failed"
+            self._settle_turn(failed, server_error(event, request.event))
+        self._serve_owed()
+        return False
+
+    # Responses and turns.
+
+    def _begin_turn(self, now: float, words: str = "") -> None:
+        self._incoming = Turn(started_s=now, user_text=words)
+        self.effects.after.append(local.TurnStarted(turn=self._incoming))
+
+    def _response_created(self, event: server.ResponseCreated, now: float) -> None:
+        response = event.response
+        running = self._running(response.id or "")
+        if response.conversation_id is None:
+            running.in_band = False
+            return
+        self._active = running.id
+        self._take_asked()
+        if self._incoming is not None:
+            self._end_turn("cut", now)
+            self.turn, self._incoming = self._incoming, None
+        elif self.turn is None:
+            self._begin_turn(now)
+            self.turn, self._incoming = self._incoming, None
+        assert self.turn is not None
+        self.turn.follow(running)
+        self.turn.mark("response_created", now)
+
+    def _take_asked(self) -> None:
+        if self._asked is not None:
+            self._requests.forget(self._asked)
+            self._asked = None
+            self._retried = False
+
+    def _running(self, response_id: str) -> RunningResponse:
+        running = self._responses.get(response_id)
+        if running is None:
+            running = self._responses[response_id] = RunningResponse(response_id)
+        return running
+
+    def _text_delta(self, event: Any, now: float) -> None:
+        if event.item_id == self._last_item and event.content_index == self._last_index:
+            self._last_pieces.append(event.delta)
+            return
+        self._begin_part(event, now).append(event.delta)
+
+    def _begin_part(self, event: Any, now: float) -> list[str]:
+        """Find the pieces of a part, and keep them at hand: deltas of one part come in a row."""
+        running = self._running(event.response_id)
+        pieces = running.parts.setdefault((event.item_id, event.content_index), [])
+        self._last_item, self._last_index, self._last_pieces = event.item_id, event.content_index, pieces
+        if running.turn is not None:
+            running.turn.mark("first_delta", now)
+        return pieces
+
+    def _text_done(self, event: server.ResponseOutputTextDone, now: float) -> None:
+        self._begin_part(event, now)[:] = [event.text]
+
+    def _transcript_done(self, event: server.ResponseOutputAudioTranscriptDone, now: float) -> None:
+        self._begin_part(event, now)[:] = [event.transcript]
+
+    def _audio_delta(self, event: server.ResponseOutputAudioDelta, now: float) -> None:
+        running = self._last
+        if running is None or running.id != event.response_id:
+            running = self._last = self._running(event.response_id)
+        turn = running.turn
+        if turn is None:
+            return
+        if not running.audio_bytes:
+            turn.mark("first_audio", now)
+        size = len(event.delta)
+        running.audio_bytes += size
+        turn.audio_ms += size / self._bytes_per_ms
+        if self._retain_audio_bytes and len(turn.audio) < self._retain_audio_bytes:
+            turn.audio += event.delta[: self._retain_audio_bytes - len(turn.audio)]
+
+    def _response_done(self, event: server.ResponseDone, now: float) -> None:
+        response = event.response
+        running = self._responses.pop(response.id or "", None) or RunningResponse(response.id or "")
+        self._last, self._last_item = None, ""
+        for item in response.output or ():
+            self._note_call(item, running.id)
+        if self._active == running.id:
+            self._active = None
+        batch = self._batches.pop(running.id, None)
+        if batch is not None:
+            batch.ended = True
+        turn = running.turn
+        if turn is not None:
+            turn.collect(running, response)
+            turn.status = _status(response.status)
+            if batch is not None and turn.status == "completed":
+                turn.status = "running"
+                turn.rounds += 1
+            else:
+                self._end_this_turn(turn, now, response)
+        if batch is not None:
+            self._settle_batch(batch, now)
+        self._serve_owed()
+
+    def _end_this_turn(self, turn: Turn, now: float, response: Any) -> None:
+        if turn is not self.turn:
+            return
+        self.turn = None
+        turn.mark("done", now)
+        self.effects.after.append(local.TurnDone(turn=turn))
+        self._settle_turn(turn, _failure(response) if turn.status == "failed" else turn)
+
+    def _end_turn(self, status: Any, now: float) -> None:
+        """End the current turn because a newer one begins."""
+        if (turn := self.turn) is not None:
+            turn.status = status
+            self._end_this_turn(turn, now, None)
+
+    def _settle_turn(self, turn: Turn, outcome: Any) -> None:
+        waiter = self._turn_waiters.pop(id(turn), None)
+        if waiter is not None:
+            self.effects.settled.append((waiter, outcome))
+
+    def _serve_owed(self) -> None:
+        """Send the next response that is owed, if nothing stands against it."""
+        if self._owed and not self.response_active and not self.user_speaking:
+            self._asked = self._owed.popleft()
+            self.effects.send.append(self._asked)
+
+    # Tool calls: one run for each call_id, one follow-up for each response.
+
+    def _output_item_added(self, event: server.ResponseOutputItemAdded, now: float) -> None:
+        item = event.item
+        if item.type == "function_call" and item.call_id and item.name:
+            self._call_names[item.call_id] = item.name
+
+    def _arguments_done(self, event: server.ResponseFunctionCallArgumentsDone, now: float) -> None:
+        # The beta dialect leaves the name out; it came with the item.
+        name = event.name or self._call_names.get(event.call_id, "")
+        if name:
+            self._start_call(event.call_id, name, event.arguments, event.item_id, event.response_id)
+
+    def _output_item_done(self, event: server.ResponseOutputItemDone, now: float) -> None:
+        self._note_call(event.item, event.response_id)
+        if self._splits_items:
+            self.effects.after.append(server.ConversationItemDone(event_id=event.event_id, item=event.item))
+
+    def _note_call(self, item: Item, response_id: str) -> None:
+        # A call that was cut off by a cancellation is no call: its arguments are not whole.
+        if item.type == "function_call" and item.call_id and item.name and item.status != "incomplete":
+            self._start_call(item.call_id, item.name, item.arguments or "", item.id or "", response_id)
+
+    def _start_call(self, call_id: str, name: str, arguments: str, item_id: str, response_id: str) -> None:
+        if call_id in self._calls:
+            return
+        batch = self._batches.get(response_id)
+        if batch is None:
+            running = self._responses.get(response_id)
+            batch = self._batches[response_id] = _Batch(running.turn if running else None)
+        self._calls[call_id] = batch
+        self._call_names.pop(call_id, None)
+        batch.open.add(call_id)
+        self.effects.start.append(
+            local.ToolCall(call_id=call_id, name=name, arguments=arguments, item_id=item_id, response_id=response_id)
+        )
+
+    def _settle_batch(self, batch: _Batch, now: float) -> None:
+        """Ask for the follow-up once the response has ended and every call of it is answered."""
+        if not batch.ended or batch.open:
+            return
+        turn, batch.turn = batch.turn, None
+        if batch.respond and (turn is None or turn is self.turn) and self._incoming is None:
+            self.respond(client.ResponseCreate(event_id=self._new_id("event")))
+        elif turn is not None and turn is self.turn and not self.response_active:
+            self._end_this_turn(turn, now, None)
+
+    # The user's side.
+
+    def _speech_started(self, event: server.InputAudioBufferSpeechStarted, now: float) -> None:
+        self.user_speaking = True
+        if self._active is not None and self._interrupts():
+            self.effects.before.append(local.AudioFlush(response_id=self._active))
+        if self._incoming is None:
+            self._begin_turn(now)
+
+    def _speech_stopped(self, event: server.InputAudioBufferSpeechStopped, now: float) -> None:
+        self.user_speaking = False
+        if self._incoming is not None:
+            self._incoming.mark("speech_end", now)
+        if self._answers_by_itself():
+            # The server's own response will have heard the outputs that still wait to be spoken of.
+            self._owed = deque(event for event in self._owed if event.response)
+        self._serve_owed()
+
+    def _interrupts(self) -> bool:
+        detection = self._turn_detection()
+        return bool(detection) and detection.interrupt_response is not False
+
+    def _answers_by_itself(self) -> bool:
+        detection = self._turn_detection()
+        return bool(detection) and detection.create_response is not False
+
+    def _turn_detection(self) -> Any:
+        audio_input = self.config.audio.input if self.config.audio else None
+        return audio_input.turn_detection if audio_input else None
+
+    def _transcribed(self, event: transcription.ConversationItemInputAudioTranscriptionCompleted, now: float) -> None:
+        turn = self._incoming or self.turn
+        if turn is not None and not turn.user_text:
+            turn.user_text = event.transcript
+
+    # Items.
+
+    def _item_created(self, event: server.ConversationItemCreated, now: float) -> Any:
+        """Publish a GA server's own `created` as `added`, unless the item is known already."""
+        if event.item.id and event.item.id in self._items:
+            return SWALLOW
+        added = server.ConversationItemAdded(
+            event_id=event.event_id, item=event.item, previous_item_id=event.previous_item_id
+        )
+        self._item_added(added, now)
+        return added
+
+    def _item_added(self, event: server.ConversationItemAdded, now: float) -> None:
+        if event.item.id:
+            self._items[event.item.id] = None
+        self._acknowledged(event, now)
+        if self._splits_items and _is_finished(event.item):
+            done = server.ConversationItemDone(
+                event_id=event.event_id, item=event.item, previous_item_id=event.previous_item_id
+            )
+            self.effects.after.append(done)
+
+    def _item_deleted(self, event: server.ConversationItemDeleted, now: float) -> None:
+        self._items.pop(event.item_id, None)
+        self._acknowledged(event, now)
+
+
+def _is_finished(item: Item) -> bool:
+    return item.status in ("completed", "incomplete") or item.role in FINISHED_ROLES
+
+
+def _in_band(event: client.ResponseCreate) -> bool:
+    return not event.response or event.response.conversation != "none"
+
+
+def _words_of(item: Item) -> str:
+    return "\n".join(part.text or part.transcript or "" for part in item.content or ())
+
+
+def _status(status: Any) -> Any:
+    return status if status in ("completed", "cancelled", "incomplete", "failed") else "completed"
+
+
+def _failure(response: Any) -> ResponseFailed:
+    details = response.status_details if response is not None else None
+    error = details.error if details else None
+    return ResponseFailed(
+        response,
+        type=(error.type if error else None) or None,
+        code=(error.code if error else None) or None,
+        message=(error.message if error else None) or "",
+    )

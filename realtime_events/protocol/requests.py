@@ -1,0 +1,115 @@
+"""Requests: what was asked of the server, and which of its events answers it.
+
+Owns the matching of acknowledgements and of `error` events to their cause. Pure. Before it: commands and server
+events, by way of `core.py`; after it: the settled requests.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+from ..events import client, server
+from ..events.base import ClientEvent, ServerEvent
+from ..exceptions import ServerError
+
+REMEMBERED_SENDS = 256
+
+# Which client event an error code is about; used only where the server left the event's id out.
+CAUSE_OF_CODE: dict[str, type[ClientEvent]] = {
+    "conversation_already_has_active_response": client.ResponseCreate,
+    "response_cancel_not_active": client.ResponseCancel,
+    "input_audio_buffer_commit_empty": client.InputAudioBufferCommit,
+    "item_truncate_invalid_item_id": client.ConversationItemTruncate,
+    "item_delete_invalid_item_id": client.ConversationItemDelete,
+    "item_retrieve_invalid_item_id": client.ConversationItemRetrieve,
+}
+
+# Which server event acknowledges a client event.
+ACKNOWLEDGES: dict[type[ClientEvent], type[ServerEvent]] = {
+    client.SessionUpdate: server.SessionUpdated,
+    client.ConversationItemCreate: server.ConversationItemAdded,
+    client.ConversationItemDelete: server.ConversationItemDeleted,
+    client.ConversationItemTruncate: server.ConversationItemTruncated,
+    client.ConversationItemRetrieve: server.ConversationItemRetrieved,
+    client.InputAudioBufferCommit: server.InputAudioBufferCommitted,
+    client.InputAudioBufferClear: server.InputAudioBufferCleared,
+}
+
+
+@dataclass(eq=False, slots=True)
+class Request:
+    """A client event that was sent. `waiter` is whatever the caller wants back when it is settled, or None."""
+
+    event: ClientEvent
+    waiter: Any = None
+
+
+class Requests:
+    """The sent events that may still be answered, oldest first; those that nobody awaits are forgotten in time."""
+
+    def __init__(self) -> None:
+        self._sent: OrderedDict[str, Request] = OrderedDict()
+
+    def add(self, event: ClientEvent, waiter: Any = None) -> None:
+        """Remember a sent event by its `event_id`."""
+        if not event.event_id or isinstance(event, client.InputAudioBufferAppend):
+            return  # Audio is not kept just to be named in an error.
+        self._sent[event.event_id] = Request(event, waiter)
+        if len(self._sent) > REMEMBERED_SENDS:
+            self._forget_one()
+
+    def _forget_one(self) -> None:
+        for event_id, request in self._sent.items():
+            if request.waiter is None:
+                del self._sent[event_id]
+                return
+
+    def acknowledged_by(self, event: ServerEvent) -> Request | None:
+        """Take out the oldest request that this event acknowledges."""
+        for event_id, request in self._sent.items():
+            if ACKNOWLEDGES.get(type(request.event)) is type(event) and _names_same_item(request.event, event):
+                del self._sent[event_id]
+                return request
+        return None
+
+    def blamed_by(self, error: server.ErrorEvent) -> Request | None:
+        """Take out the request that an error is about: by `event_id`, else by code where one candidate is pending."""
+        if error.error.event_id:
+            return self._sent.pop(error.error.event_id, None)
+        cause = CAUSE_OF_CODE.get(error.error.code or "")
+        candidates = [key for key, request in self._sent.items() if cause and type(request.event) is cause]
+        return self._sent.pop(candidates[0]) if len(candidates) == 1 else None
+
+    def forget(self, event: ClientEvent) -> None:
+        """Drop a request that was answered by something else than an acknowledgement."""
+        self._sent.pop(event.event_id or "", None)
+
+    def take_all(self) -> list[Request]:
+        """Take out everything, because no answer can come any more."""
+        requests = list(self._sent.values())
+        self._sent.clear()
+        return requests
+
+
+def _names_same_item(sent: Any, event: Any) -> bool:
+    """Compare item ids where both sides have one; acknowledgements without an id are taken in order."""
+    if isinstance(sent, client.SessionUpdate | client.InputAudioBufferCommit | client.InputAudioBufferClear):
+        return True
+    asked = sent.item.id if isinstance(sent, client.ConversationItemCreate) else sent.item_id
+    answered = getattr(event, "item_id", None) or event.item.id
+    return bool(asked == answered)
+
+
+def server_error(event: server.ErrorEvent, sent: ClientEvent | None = None) -> ServerError:
+    """Turn the API's `error` event into the exception that a waiting call raises."""
+    error = event.error
+    return ServerError(
+        error.message or "",
+        type=error.type or "",
+        code=error.code or None,
+        param=error.param or None,
+        event_id=error.event_id or None,
+        sent_event=sent,
+    )
