@@ -63,7 +63,7 @@ def flatness(marks_s: list[float], windows: int = WINDOWS) -> Numbers:
 
 
 async def growth(client: type[Client], url: str, traffic: Traffic, count: int) -> Numbers:
-    """Gives the bytes that stay allocated per delta after the first trigger, without the text a conversation keeps."""
+    """Gives the bytes that stay allocated per delta after the first trigger."""
     tally = Tally(traffic)
     tracemalloc.start()
     kept: list[int] = []
@@ -72,8 +72,7 @@ async def growth(client: type[Client], url: str, traffic: Traffic, count: int) -
             await respond()
             gc.collect()
             kept.append(tracemalloc.get_traced_memory()[0])
-    text = 0 if tally.is_audio else traffic.payload * count
-    return {"bytes": (kept[-1] - kept[0] - text) / (traffic.events * count)}
+    return {"bytes": (kept[-1] - kept[0]) / (traffic.events * count)}
 
 
 async def idle(client: type[Client], url: str, traffic: Traffic, count: int) -> Numbers:

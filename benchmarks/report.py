@@ -45,8 +45,9 @@ METHOD = """
   `dispatch_events`; bars use the cheaper of the two. `openai_agents` is the WebSocket model of `openai-agents`
   with a listener; its session would add a queue on top.
 - Imports are timed inside fresh interpreters, bytecode cached. Memory of an idle session is the growth of the resident
-  set over 300 sessions after the first 20, divided. Growth over a long session is what tracemalloc still sees after
-  110,000 deltas, less what it saw after 10,000, and less the text, which a conversation keeps.
+  set over 300 sessions after the first 20, divided. Growth over a long session is what tracemalloc sees after 110,000
+  deltas, less what it saw after 10,000. A conversation keeps its items (here one for each 1,000 deltas) with their
+  text, but no audio: the bar allows the text itself and a few bytes per delta for the items.
 """
 
 

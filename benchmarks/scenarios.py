@@ -73,7 +73,7 @@ _SCENARIOS = (
     ),
     Scenario(
         "long_text_memory",
-        "100,000 text deltas through one session: memory kept beyond the text itself",
+        "100,000 text deltas through one session: memory kept",
         "growth",
         "bytes",
         "B/delta",

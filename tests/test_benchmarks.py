@@ -1,0 +1,143 @@
+"""The benchmarks' own arithmetic, and that a client which misses something fails its run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import accumulate
+
+import pytest
+
+from benchmarks import report
+from benchmarks.bars import Verdict, median, verdicts
+from benchmarks.clients import Tally, floor
+from benchmarks.frames import PLACEHOLDER, Traffic, pieces, response_frames, stamp, text_frame
+from benchmarks.measure import flatness
+from benchmarks.scenarios import SCENARIOS
+from benchmarks.schedule import Runs, rotated
+from benchmarks.server import Connection, Script
+
+TRAFFIC = [Traffic("text", responses=2, deltas=30), Traffic("audio", responses=2, deltas=5, delta_ms=20)]
+
+
+def runs(**values: list[float]) -> Runs:
+    return {client: [{"us": value, "kb": value, "ms": value} for value in each] for client, each in values.items()}
+
+
+@asynccontextmanager
+async def serving(traffic: Traffic) -> AsyncIterator[str]:
+    script = Script(traffic)
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await Connection(script, reader, writer).serve()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/realtime"
+
+
+@pytest.mark.parametrize("traffic", TRAFFIC, ids=lambda traffic: traffic.kind)
+async def test_the_floor_hears_exactly_what_the_server_sent(traffic: Traffic) -> None:
+    tally = Tally(traffic)
+    async with asyncio.timeout(10), serving(traffic) as url, floor.Client(url, tally) as app, app.session() as respond:
+        await respond()
+        await respond()
+    assert (tally.deltas, tally.payload, tally.responses) == (2 * traffic.events, 2 * traffic.payload, 4)
+
+
+@pytest.mark.parametrize("spoil", ["one too many", "one too short", "a complaint"])
+async def test_a_run_fails_if_a_client_did_not_hear_what_was_sent(spoil: str) -> None:
+    tally = Tally(Traffic("text", responses=1, deltas=3))
+    heard = {"one too many": 4, "one too short": 3, "a complaint": 3}[spoil]
+    for delta in pieces(Traffic("text", deltas=heard)):
+        tally.heard(delta[1:] if spoil == "one too short" else delta)
+    if spoil == "a complaint":
+        tally.failed("not understood")
+    tally.response_done()
+    with pytest.raises(AssertionError):
+        await tally.settled()
+
+
+async def test_a_run_waits_for_a_handler_that_is_later_than_the_end_of_the_response() -> None:
+    tally = Tally(Traffic("text", responses=1, deltas=1))
+    tally.response_done()
+    (delta,) = pieces(tally.traffic)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        settled = group.create_task(tally.settled())
+        await asyncio.sleep(0)
+        assert not settled.done()
+        tally.heard(delta)
+
+
+def test_stamping_changes_the_ids_of_a_response_and_no_length() -> None:
+    frames = response_frames(TRAFFIC[0])
+    stamped = [stamp(frame, 7) for frame in frames]
+    assert [len(frame) for frame in stamped] == [len(frame) for frame in frames]
+    assert not any(PLACEHOLDER.encode() in frame for frame in stamped)
+    first = json.loads(stamped[0][4:])
+    assert (first["type"], first["response"]["id"]) == ("response.created", "resp_bench_000007")
+
+
+@pytest.mark.parametrize(
+    ("size", "head"),
+    [
+        (0, b"\x81\x00"),
+        (125, b"\x81\x7d"),
+        (126, b"\x81\x7e\x00\x7e"),
+        (65535, b"\x81\x7e\xff\xff"),
+        (65536, b"\x81\x7f" + struct.pack("!Q", 65536)),
+    ],
+)
+def test_a_text_frame_has_the_shortest_head_for_its_size(size: int, head: bytes) -> None:
+    assert text_frame(b"x" * size) == head + b"x" * size
+
+
+def test_flatness_compares_medians_so_that_one_slow_window_says_nothing() -> None:
+    spent_s = [0.005, 0.001, 0.001, 0.001, 0.002, 0.002, 0.002, 0.009]
+    numbers = flatness(list(accumulate(spent_s, initial=1.0)), windows=3)
+    assert numbers == pytest.approx({"us_first": 1.0, "us_last": 2.0, "last_over_first": 2.0})
+
+
+def test_every_client_has_every_place_in_the_order_once() -> None:
+    clients = ("a", "b", "c")
+    assert [rotated(clients, by) for by in range(4)] == [
+        ("a", "b", "c"),
+        ("b", "c", "a"),
+        ("c", "a", "b"),
+        ("a", "b", "c"),
+    ]
+
+
+def test_a_bar_from_above_and_one_from_below_say_how_far_off_they_are() -> None:
+    met, missed = Verdict("it", "at most 2 ×", 1.5, 2.0), Verdict("it", "at least 20 ×", 15.0, 20.0, at_least=True)
+    assert (met.passed, met.margin) == (True, 0.25)
+    assert (missed.passed, missed.margin) == (False, -0.25)
+
+
+def test_a_burst_is_held_against_the_floor_and_against_the_cheaper_way_of_the_sdk() -> None:
+    measured = runs(floor=[1.0, 9.0, 2.0], realtime_events=[3.0], openai_on=[90.0], openai_iterate=[60.0])
+    assert median(measured, "floor", "us") == 2.0
+    above_floor, below_openai = verdicts({"text_burst": measured})
+    assert (above_floor.value, above_floor.passed) == (1.5, True)
+    assert (below_openai.value, below_openai.passed) == (20.0, True)
+
+
+def test_an_idle_session_may_cost_ten_kilobytes_on_top_of_its_share() -> None:
+    (verdict,) = verdicts({"idle_memory": runs(floor=[10.0], realtime_events=[23.5])})
+    assert (verdict.limit, verdict.passed) == (23.0, False)
+
+
+def test_a_bar_without_both_its_sides_is_left_out() -> None:
+    assert verdicts({"text_burst": runs(floor=[1.0]), "idle_memory": runs(realtime_events=[1.0])}) == []
+
+
+def test_the_page_names_the_machine_and_says_by_how_much_a_bar_is_missed() -> None:
+    scenarios = {"audio_burst": runs(floor=[10.0, 10.0], realtime_events=[15.0, 15.0])}
+    results = {"machine": {"CPU": "one of many"}, "date": "2026-01-01", "quick": False, "repetitions": 2}
+    page = report.page({**results, "scenarios": scenarios})
+    assert "CPU one of many" in page
+    assert f"| {SCENARIOS['audio_burst'].title} | at most 1.2 × the floor | 1.50 × | **miss by 25%** |" in page
+    assert "| floor | 10.00 | 10.00 – 10.00 | 0.67 |" in page
