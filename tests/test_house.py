@@ -42,10 +42,15 @@ def test_every_public_name_exists_and_explains_itself(name: str) -> None:
         assert (offered.__doc__ or "").strip()
 
 
-def test_the_front_door_shows_every_name_it_offers() -> None:
-    """`dir()` and `import *` agree, also for names that are loaded on first use."""
-    assert set(realtime_events.__all__) <= set(dir(realtime_events))
-    assert len(set(realtime_events.__all__)) == len(realtime_events.__all__)
+def test_a_public_name_is_no_module_at_the_same_time() -> None:
+    """Importing `realtime_events.x` anywhere would put the module in the place of a function named `x`."""
+    modules = {path.stem for path in PACKAGE.glob("*.py")} | {path.name for path in PACKAGE.iterdir() if path.is_dir()}
+    assert set(realtime_events.__all__) & modules == set()
+
+
+def test_a_public_name_is_offered_once() -> None:
+    """A name that stands twice is an edit that went wrong."""
+    assert sorted(realtime_events.__all__) == sorted(set(realtime_events.__all__))
 
 
 def test_the_package_tells_type_checkers_that_it_is_typed() -> None:
