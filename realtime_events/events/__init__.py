@@ -159,21 +159,25 @@ from .transcription import (
 if TYPE_CHECKING:
     from . import beta, translation
 
+
+def _by_name(*classes: type[Event]) -> dict[str, type[Event]]:
+    return {str(cls.__struct_config__.tag): cls for cls in classes}
+
+
 EVENTS_BY_NAME: dict[str, type[Event]] = {
-    str(cls.__struct_config__.tag): cls for cls in (*SERVER_EVENTS, *CLIENT_EVENTS, *LOCAL_EVENTS, MalformedEvent)
-} | {"event.unknown": UnknownEvent}
+    **_by_name(*SERVER_EVENTS, *CLIENT_EVENTS, *LOCAL_EVENTS, MalformedEvent),
+    "event.unknown": UnknownEvent,
+}
 """Every event of the GA dialect and of this package by the name it is published under."""
 
 
 def event_class(name: str) -> type[Event] | None:
-    """Give the class of an event by its GA, translation or local name; None where there is no such event."""
-    return EVENTS_BY_NAME.get(name) or _translation_events().get(name)
-
-
-def _translation_events() -> dict[str, type[Event]]:
+    """Give the class of an event by its GA, local or translation name; None where there is no such event."""
+    if cls := EVENTS_BY_NAME.get(name):
+        return cls
     from . import translation
 
-    return {str(cls.__struct_config__.tag): cls for cls in (*translation.SERVER_EVENTS, *translation.CLIENT_EVENTS)}
+    return _by_name(*translation.SERVER_EVENTS, *translation.CLIENT_EVENTS).get(name)
 
 
 def __getattr__(name: str) -> Any:

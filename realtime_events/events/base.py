@@ -90,7 +90,7 @@ class UnknownEvent(Event, frozen=True, kw_only=True):
     `type` is the wire's type, `raw` the frame's bytes as they came.
     """
 
-    type: str  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride, reportIncompatibleVariableOverride]
+    type: str  # pyright: ignore[reportIncompatibleMethodOverride]
     raw: bytes
 
 

@@ -26,21 +26,25 @@ _GA_FORMATS = {
     "g711_alaw": '{"type": "audio/pcma"}',
 }
 _OUTPUT_HINTS = {
-    "modalities": "use output_modalities",
-    "voice": "use audio.output.voice",
-    "output_audio_format": "use audio.output.format",
-    "max_response_output_tokens": "use max_output_tokens",
-    "temperature": "GA has no such setting",
+    "modalities": "the beta dialect says so; use output_modalities",
+    "voice": "the beta dialect has it here; use audio.output.voice",
+    "output_audio_format": "the beta dialect says so; use audio.output.format",
+    "max_response_output_tokens": "the beta dialect says so; use max_output_tokens",
+    "temperature": "only the beta dialect has it",
 }
 _SESSION_HINTS = _OUTPUT_HINTS | {
-    "speed": "use audio.output.speed",
-    "input_audio_format": "use audio.input.format",
-    "input_audio_noise_reduction": "use audio.input.noise_reduction",
-    "input_audio_transcription": "use audio.input.transcription",
-    "turn_detection": "use audio.input.turn_detection",
-    "client_secret": "GA makes client secrets over REST",
+    "speed": "the beta dialect has it here; use audio.output.speed",
+    "input_audio_format": "the beta dialect says so; use audio.input.format",
+    "input_audio_noise_reduction": "the beta dialect says so; use audio.input.noise_reduction",
+    "input_audio_transcription": "the beta dialect says so; use audio.input.transcription",
+    "turn_detection": "the beta dialect has it here; use audio.input.turn_detection",
+    "client_secret": "only the beta dialect has it; client secrets are made over REST",
 }
-_TOOL_HINTS = {"function": "its name, description and parameters stand beside type"}
+_HINTS: dict[type[Struct], dict[str, str]] = {
+    ResponseCreateParams: _OUTPUT_HINTS,
+    Tool: {"function": "its name, description and parameters stand beside type"},
+}
+"""What to say of a field that somebody may well have meant; anywhere else in a session it is `_SESSION_HINTS`."""
 
 
 def session_config(config: Mapping[str, Any] | SessionConfig) -> SessionConfig:
@@ -103,7 +107,7 @@ def _refuse_unknown_within(value: Any, cls: type[Struct], path: str) -> None:
 
 
 def _refuse_beta_format(value: Any, where: str) -> None:
-    said = value.get("type") if isinstance(value, Mapping) else value
+    said = cast("Mapping[str, Any]", value).get("type") if isinstance(value, Mapping) else value
     if isinstance(said, str) and said in _GA_FORMATS:
         raise ConfigurationError(
             f"{said!r} at {where!r} is an audio format of the beta dialect; use {_GA_FORMATS[said]}"
@@ -111,11 +115,8 @@ def _refuse_beta_format(value: Any, where: str) -> None:
 
 
 def _hint(name: str, cls: type[Struct]) -> str:
-    by_class = {SessionConfig: _SESSION_HINTS, ResponseCreateParams: _OUTPUT_HINTS, Tool: _TOOL_HINTS}
-    if said := by_class.get(cls, {}).get(name):
-        return f": {said}" if cls is Tool else f": it is of the beta dialect; {said}"
-    if cls not in by_class and name in _SESSION_HINTS:
-        return f": it is of the beta dialect; {_SESSION_HINTS[name]}"
+    if said := _HINTS.get(cls, _SESSION_HINTS).get(name):
+        return f": {said}"
     if near := difflib.get_close_matches(name, _fields(cls), n=1):
         return f"; did you mean {near[0]!r}?"
     return f"; there are {', '.join(_fields(cls))}"
@@ -151,6 +152,6 @@ def _lost(meant: Mapping[str, Any], said: Mapping[str, Any], path: str) -> Itera
         where = f"{path}.{name}" if path else name
         other = said.get(name, msgspec.UNSET)
         if isinstance(value, Mapping) and isinstance(other, Mapping):
-            yield from _lost(value, other, where)
+            yield from _lost(cast("Mapping[str, Any]", value), cast("Mapping[str, Any]", other), where)
         elif value != other:
             yield where

@@ -159,7 +159,9 @@ def _item_to_ga(item: ga.Item) -> ga.Item:
 
 
 def _part_to_ga(part: ga.ContentPart, prefix: str) -> ga.ContentPart:
-    bare = (part.type or "").removeprefix("input_").removeprefix("output_")
+    if not isinstance(part.type, str):
+        return part
+    bare = part.type.removeprefix("input_").removeprefix("output_")
     return replace(part, type=prefix + bare) if bare in ("text", "audio") else part
 
 
@@ -170,9 +172,9 @@ def _item_to_beta(item: ga.Item) -> ga.Item:
 
 
 def _part_to_beta(part: ga.ContentPart) -> ga.ContentPart:
-    if part.type in ("output_text", "output_audio"):
-        return replace(part, type=part.type.removeprefix("output_"))
-    return part
+    if not isinstance(part.type, str):
+        return part
+    return replace(part, type=part.type.removeprefix("output_"))
 
 
 def _input_to_ga(items: list[ga.Item] | UnsetType | None) -> list[ga.Item] | UnsetType | None:
