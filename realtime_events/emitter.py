@@ -14,7 +14,17 @@ from typing import Any, TypeVar, overload
 import pyee
 
 from .exceptions import ConfigurationError
-from .handlers import NEW_LISTENER, Delivery, Middleware, Registration, inspect_handler, is_glob, key_of, split_callable
+from .handlers import (
+    NEW_LISTENER,
+    Delivery,
+    Middleware,
+    Registration,
+    inspect_handler,
+    is_glob,
+    key_of,
+    keys_of,
+    split_callable,
+)
 from .lanes import Dispatcher
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -61,9 +71,10 @@ class Registrar:
 
     def _decorate(self, args: tuple[Any, ...], **options: Any) -> Any:
         targets, fn = split_callable(args)
+        keys = keys_of(targets)
 
         def decorate(f: F) -> F:
-            self._register(inspect_handler(f, targets, **options))
+            self._register(inspect_handler(f, keys, **options))
             return f
 
         return decorate if fn is None else decorate(fn)
@@ -94,7 +105,7 @@ class Emitter(Registrar, pyee.EventEmitter):
     def add_listener(self, event: Any, f: F) -> F: ...
     def add_listener(self, event: Any, f: F) -> F:
         """Register a handler; the same as `on(event, f)`."""
-        self._register(inspect_handler(f, (event,)))
+        self._register(inspect_handler(f, keys_of((event,))))
         return f
 
     def listens_to(self, event: str) -> Callable[[F], F]:

@@ -85,10 +85,11 @@ def event_name(target: type[Event]) -> str:
 
     if target is UnknownEvent:
         return "event.unknown"
-    tag = target.__struct_config__.tag
-    if not isinstance(tag, str):
+    tag = str(target.__struct_config__.tag)
+    name = dialect.canonical(tag) or (tag if tag.startswith(APPLICATION_PREFIX) else None)
+    if name is None:
         raise ConfigurationError(f"{target.__name__} is a base class; listen to one event class or to a glob")
-    return dialect.canonical(tag) or tag
+    return name
 
 
 def key_of(target: object) -> str:
@@ -140,30 +141,31 @@ def split_callable(args: tuple[Any, ...]) -> tuple[tuple[Any, ...], Callable[...
 
 def inspect_handler(
     fn: Callable[..., Any],
-    targets: tuple[Any, ...],
+    keys: tuple[str, ...],
     *,
     when: Callable[[Any], object] | None = None,
     delivery: Delivery = "ordered",
     max_pending: int | None = None,
     once: bool = False,
 ) -> Registration:
-    """Look at a callable once and give its registration.
+    """Look at a callable once and give its registration; without keys they come from its first annotation.
 
     Raises:
-        ConfigurationError: The signature is neither `(event)` nor `(event, session)`, a target is unknown, or an
-            option is out of range; the sentence names file and line.
+        ConfigurationError: The signature is neither `(event)` nor `(event, session)`, or an option is out of range; the
+            sentence names file and line.
     """
+    if not callable(fn):
+        raise ConfigurationError(f"{fn!r} cannot be called, so it is no handler")
     place = place_of(fn)
     is_async = is_coroutine_callable(fn)
-    if not targets:
-        targets = _annotated_targets(fn, place)
+    if not keys:
+        keys = keys_of(_annotated_targets(fn, place))
     if delivery not in DELIVERIES:
         raise ConfigurationError(f"{place}: delivery={delivery!r} is none of {', '.join(DELIVERIES)}")
     if delivery in ("inline", "thread") and is_async:
         raise ConfigurationError(f"{place}: delivery={delivery!r} needs a plain function, not an async one")
     if max_pending is not None and max_pending < 1:
         raise ConfigurationError(f"{place}: max_pending={max_pending} leaves no room for an event")
-    keys = keys_of(targets)
     return Registration(
         fn=fn,
         keys=keys,
@@ -198,8 +200,6 @@ def is_coroutine_callable(fn: Callable[..., Any]) -> bool:
 
 
 def _takes_session(fn: Callable[..., Any], place: Place) -> bool:
-    if not callable(fn):
-        raise ConfigurationError(f"{fn!r} cannot be called, so it is no handler")
     try:
         parameters = list(inspect.signature(fn).parameters.values())
     except (TypeError, ValueError):

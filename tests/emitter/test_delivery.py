@@ -1,0 +1,389 @@
+"""How events reach handlers: once, in order, and without anybody waiting for anybody."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import tracemalloc
+from typing import Any
+
+import pytest
+
+from realtime_events import Realtime
+from realtime_events.events import (
+    ErrorDetails,
+    ErrorEvent,
+    FrameReceived,
+    HandlerFailed,
+    HandlerLagging,
+    HandlerSlow,
+    InputAudioBufferSpeechStarted,
+    ResponseOutputAudioDelta,
+    ResponseOutputTextDelta,
+    UnknownEvent,
+)
+from realtime_events.testing import Peer
+
+
+def delta(number: int) -> ResponseOutputTextDelta:
+    return ResponseOutputTextDelta(response_id="resp_1", item_id="item_1", delta=str(number))
+
+
+SPEECH = InputAudioBufferSpeechStarted(item_id="item_user", audio_start_ms=100)
+
+
+async def test_each_handler_sees_every_event_once_and_in_order_however_slow_another_is() -> None:
+    """B02."""
+    rt, peer, seen, never = Realtime(), Peer(), [], asyncio.Event()
+
+    @rt.on("response.text.delta")
+    async def stuck(event: Any) -> None:
+        await never.wait()
+
+    @rt.on("response.text.delta")
+    async def plain_async(event: Any) -> None:
+        seen.append(event.delta)
+        await asyncio.sleep(0)
+
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+        peer.say(*map(delta, range(50)))
+        await session.wait_for("response.text.delta", when=lambda e: e.delta == "49")
+        while len(seen) < 50:
+            await asyncio.sleep(0)
+        assert seen == [str(n) for n in range(50)]
+        never.set()
+
+
+async def test_a_handler_that_never_returns_does_not_delay_a_barge_in() -> None:
+    """B03: the reader only puts events in lanes, so nobody's handler stands before `speech_started`."""
+    rt, peer, never, heard = Realtime(), Peer(), asyncio.Event(), asyncio.Event()
+
+    @rt.on("response.output_audio.delta")
+    async def stuck(event: Any) -> None:
+        await never.wait()
+
+    @rt.on("input_audio_buffer.speech_started")
+    def barge_in(event: Any) -> None:
+        heard.set()
+
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial):
+        peer.say(ResponseOutputAudioDelta(response_id="r", item_id="i", delta=b"\0" * 4800))
+        peer.say(SPEECH)
+        await heard.wait()
+        never.set()
+
+
+async def test_a_failing_handler_is_reported_and_touches_nobody_else() -> None:
+    """B02: the failure is an event of its own, not the wire's `error`."""
+    rt, peer, seen, failures, wire_errors = Realtime(), Peer(), [], [], []
+
+    @rt.on("response.text.delta")
+    def broken(event: Any) -> None:
+        raise ValueError("on purpose")
+
+    rt.on("response.text.delta", lambda event: seen.append(event.delta))
+    rt.on("handler.failed", failures.append)
+    rt.on("error", wire_errors.append)
+
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+        peer.say(delta(1), delta(2), SPEECH)
+        await session.wait_for("input_audio_buffer.speech_started")
+    assert seen == ["1", "2"]
+    assert [(type(f), str(f.error), f.event.delta) for f in failures] == [
+        (HandlerFailed, "on purpose", "1"),
+        (HandlerFailed, "on purpose", "2"),
+    ]
+    assert failures[0].where.endswith(f"test_delivery.py:{broken.__code__.co_firstlineno}")
+    assert not wire_errors
+
+
+async def test_a_failing_handler_of_failures_is_logged_and_does_not_recurse(caplog: pytest.LogCaptureFixture) -> None:
+    """B02."""
+    rt, peer, calls = Realtime(), Peer(), []
+
+    @rt.on("*")
+    def broken(event: Any) -> None:
+        calls.append(event)
+        raise ValueError("on purpose")
+
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+        calls.clear()
+        peer.say(delta(1), SPEECH)
+        await session.wait_for(HandlerFailed, when=lambda e: e.event == SPEECH)
+    kinds = [type(event) for event in calls]
+    assert kinds.count(ResponseOutputTextDelta) == 1
+    assert any(r.levelno == logging.ERROR and "broken" in r.message and r.exc_info for r in caplog.records)
+
+
+async def test_a_failure_that_nobody_listens_to_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    """B02."""
+    rt, peer = Realtime(), Peer()
+
+    @rt.on("response.text.delta")
+    async def broken(event: Any) -> None:
+        raise ValueError("on purpose")
+
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+        peer.say(delta(1), SPEECH)
+        await session.wait_for("input_audio_buffer.speech_started")
+    [record] = [r for r in caplog.records if r.levelno == logging.ERROR]
+    assert "broken" in record.getMessage() and "response.output_text.delta" in record.getMessage()
+    assert record.exc_info and isinstance(record.exc_info[1], ValueError)
+
+
+async def test_a_plain_handler_that_blocks_the_loop_is_named() -> None:
+    """B03: over 20 ms, by the dispatcher's clock."""
+    rt, peer, slow, clock = Realtime(), Peer(), [], [0.0]
+    rt.on("handler.slow", slow.append)
+
+    @rt.on("response.text.delta")
+    def block(event: Any) -> None:
+        clock[0] += 0.021 if event.delta == "1" else 0.019
+
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+        session._dispatcher.clock = lambda: clock[0]
+        peer.say(delta(1), delta(2), SPEECH)
+        await session.wait_for("input_audio_buffer.speech_started")
+    [event] = slow
+    assert isinstance(event, HandlerSlow) and round(event.duration_ms) == 21
+    assert event.where.endswith(f"test_delivery.py:{block.__code__.co_firstlineno}")
+
+
+async def test_a_full_lane_reports_its_lag_and_drops_only_its_oldest_deltas() -> None:
+    """B04."""
+    rt, peer, gate, seen, lags = Realtime(), Peer(), asyncio.Event(), [], []
+
+    @rt.on(ResponseOutputTextDelta, InputAudioBufferSpeechStarted, max_pending=10)
+    async def slow(event: Any) -> None:
+        await gate.wait()
+        seen.append(getattr(event, "delta", "speech"))
+
+    rt.on("handler.lagging", lags.append)
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+        peer.say(SPEECH, *map(delta, range(30)), SPEECH)
+        await session.wait_for(InputAudioBufferSpeechStarted)
+        await session.wait_for(InputAudioBufferSpeechStarted)
+        gate.set()
+        while seen.count("speech") < 2:
+            await asyncio.sleep(0)
+    assert seen == ["speech", *(str(n) for n in range(21, 30)), "speech"]
+    assert [(type(lag), lag.pending, lag.dropped) for lag in lags] == [(HandlerLagging, 9, 0), (HandlerLagging, 0, 21)]
+
+
+async def test_a_lane_full_of_events_that_may_not_be_dropped_ends_the_session() -> None:
+    """B04: and the closing says why."""
+    rt, peer, gate, closed = Realtime(), Peer(), asyncio.Event(), []
+
+    @rt.on("input_audio_buffer.speech_started", max_pending=5)
+    async def stuck(event: Any) -> None:
+        await gate.wait()
+
+    rt.on("connection.closed", closed.append)
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+        peer.say(*[SPEECH] * 20)
+        ending = await session.wait_closed()
+        gate.set()
+    assert ending.code == 1011 and "stuck" in ending.reason and "unhandled events" in ending.reason
+    assert [event.reason for event in closed] == [ending.reason]
+
+
+async def test_on_request_a_full_lane_ends_the_session_instead_of_dropping_deltas() -> None:
+    """B04: `on_full="close"`."""
+    rt, peer, gate = Realtime(), Peer(), asyncio.Event()
+
+    @rt.on("response.text.delta", max_pending=5)
+    async def stuck(event: Any) -> None:
+        await gate.wait()
+
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, on_full="close") as session:
+        peer.say(*map(delta, range(20)))
+        ending = await session.wait_closed()
+        gate.set()
+    assert ending.code == 1011 and "stuck" in ending.reason
+
+
+async def test_a_handler_that_keeps_up_loses_nothing_in_any_burst() -> None:
+    """B04: the reader yields, so that 20,000 frames in one go pass a lane of 100."""
+    rt, peer, seen, lags = Realtime(), Peer(), [], []
+    rt.on("handler.lagging", lags.append)
+
+    @rt.on("response.text.delta", max_pending=100)
+    async def keeps_up(event: Any) -> None:
+        await asyncio.sleep(0)
+        seen.append(event.delta)
+
+    async with asyncio.timeout(30), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+        peer.say(*map(delta, range(20_000)))
+        await session.wait_for("response.text.delta", when=lambda e: e.delta == "19999")
+        while len(seen) < 20_000 and not session.is_closed:
+            await asyncio.sleep(0)
+    assert seen == [str(n) for n in range(20_000)]
+    assert all(lag.dropped == 0 for lag in lags)
+
+
+async def test_latest_keeps_only_the_newest_waiting_event() -> None:
+    rt, peer, seen, gate = Realtime(), Peer(), [], asyncio.Event()
+
+    @rt.on("response.text.delta", delivery="latest")
+    async def show(event: Any) -> None:
+        seen.append(event.delta)
+        await gate.wait()
+
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+        peer.say(delta(1))
+        while not seen:
+            await asyncio.sleep(0)
+        peer.say(*map(delta, range(2, 9)))
+        await session.wait_for("response.text.delta", when=lambda e: e.delta == "8")
+        gate.set()
+    assert seen == ["1", "8"]
+
+
+async def test_concurrent_delivery_lets_events_overtake_each_other() -> None:
+    rt, peer, seen, gate = Realtime(), Peer(), [], asyncio.Event()
+
+    @rt.on("response.text.delta", delivery="concurrent")
+    async def show(event: Any) -> None:
+        if event.delta == "0":
+            await gate.wait()
+        seen.append(event.delta)
+
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial):
+        peer.say(*map(delta, range(5)))
+        while len(seen) < 4:
+            await asyncio.sleep(0)
+        assert seen == ["1", "2", "3", "4"]
+        gate.set()
+    assert seen[-1] == "0"
+
+
+async def test_inline_runs_on_the_reader_before_the_next_event_is_read() -> None:
+    rt, peer, order = Realtime(), Peer(), []
+    rt.on("response.text.delta", lambda event: order.append(("inline", event.delta)), delivery="inline")
+    rt.on("event.unknown", lambda event: order.append(("inline", event.type)), delivery="inline")
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+        peer.say(delta(1), {"type": "brand.new"}, delta(2))
+        await session.wait_for("response.text.delta", when=lambda e: e.delta == "2")
+        assert order == [("inline", "1"), ("inline", "brand.new"), ("inline", "2")]
+
+
+async def test_thread_delivery_keeps_order_and_leaves_the_loop_alone() -> None:
+    import threading
+
+    rt, peer, seen = Realtime(), Peer(), []
+
+    @rt.on("response.text.delta", delivery="thread")
+    def work(event: Any) -> None:
+        seen.append((event.delta, threading.current_thread() is threading.main_thread()))
+
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial):
+        peer.say(*map(delta, range(5)))
+        while len(seen) < 5:
+            await asyncio.sleep(0)
+    assert seen == [(str(n), False) for n in range(5)]
+
+
+async def test_middlewares_wrap_handlers_the_first_one_outermost() -> None:
+    rt, peer, order = Realtime(), Peer(), []
+
+    @rt.use
+    async def outer(event: Any, session: Any, call_next: Any) -> None:
+        order.append("outer in")
+        await call_next(event)
+        order.append("outer out")
+
+    @rt.use
+    async def inner(event: Any, session: Any, call_next: Any) -> None:
+        order.append("inner")
+        await call_next(event)
+
+    rt.on("response.text.delta", lambda event: order.append(event.delta))
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial):
+        peer.say(delta(1))
+        while len(order) < 4:
+            await asyncio.sleep(0)
+    assert order[:4] == ["outer in", "inner", "1", "outer out"]
+
+
+async def test_a_session_can_be_asked_for_by_any_kind_of_handler() -> None:
+    rt, peer, seen = Realtime(), Peer(), []
+
+    class Bot:
+        async def method(self, event: Any, session: Any) -> None:
+            seen.append(("method", session.id))
+
+        def __call__(self, event: Any, session: Any) -> None:
+            seen.append(("object", session.id))
+
+    bot = Bot()
+    rt.on("response.text.delta", bot.method)
+    rt.on("response.text.delta", bot)
+    rt.on("response.text.delta", lambda event, session: seen.append(("lambda", session.id)))
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial):
+        peer.say(delta(1))
+        while len(seen) < 3:
+            await asyncio.sleep(0)
+    assert sorted(seen) == [("lambda", "sess_memory"), ("method", "sess_memory"), ("object", "sess_memory")]
+
+
+async def test_a_frame_can_be_had_beside_its_event_and_only_by_name() -> None:
+    """The raw frame keeps what the structs do not know, so that a relay loses nothing."""
+    rt, peer, frames, everything = Realtime(), Peer(), [], []
+    rt.on(FrameReceived, frames.append)
+    rt.on("*", everything.append)
+    raw = b'{"type":"response.output_text.delta","response_id":"r","item_id":"i","delta":"x","brand_new":{"a":1}}'
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+        frames.clear()
+        peer.say(raw, {"type": "brand.new"})
+        await session.wait_for("event.unknown")
+    assert [frame.data for frame in frames] == [raw, b'{"type":"brand.new"}']
+    assert frames[0].event.delta == "x" and isinstance(frames[1].event, UnknownEvent)
+    assert not [event for event in everything if isinstance(event, FrameReceived)]
+
+
+async def test_in_debug_mode_the_log_shows_the_handler_to_paste_in(caplog: pytest.LogCaptureFixture) -> None:
+    """B07: once for each event that has a handler nowhere."""
+    caplog.set_level(logging.DEBUG, logger="realtime_events")
+    rt, peer = Realtime(), Peer()
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+        peer.say(delta(1), delta(2), SPEECH)
+        await session.wait_for("input_audio_buffer.speech_started")
+    hints = [r.getMessage() for r in caplog.records if '@rt.on("response.output_text.delta")' in r.getMessage()]
+    assert len(hints) == 1
+    assert "async def on_response_output_text_delta(event: ResponseOutputTextDelta)" in hints[0]
+
+
+async def test_an_error_that_nobody_listens_to_is_logged_once_and_closes_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rt, peer = Realtime(), Peer()
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+        peer.say(ErrorEvent(error=ErrorDetails(type="server_error", code="oops", message="it broke")), SPEECH)
+        await session.wait_for("input_audio_buffer.speech_started")
+        assert not session.is_closed
+    [record] = [r for r in caplog.records if r.levelno == logging.ERROR]
+    assert "oops" in record.getMessage() and "it broke" in record.getMessage()
+
+
+async def test_ten_minutes_of_audio_against_a_stalled_handler_stay_under_a_set_bound() -> None:
+    """B04: 6,000 deltas of 100 ms are 29 MB; the lane holds its thousand, 4.8 MB, and counts the rest."""
+    rt, peer, gate, lags = Realtime(), Peer(), asyncio.Event(), []
+    rt.on("handler.lagging", lags.append)
+
+    @rt.on("response.output_audio.delta")
+    async def stuck(event: Any) -> None:
+        await gate.wait()
+
+    frame = b'{"type":"response.output_audio.delta","response_id":"r","item_id":"i","delta":"' + b"A" * 6400 + b'"}'
+    async with asyncio.timeout(30), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+        tracemalloc.start()
+        for _ in range(12):
+            peer.say(*[frame] * 500)
+            peer.say(SPEECH)
+            await session.wait_for("input_audio_buffer.speech_started")
+        held_bytes, _peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        gate.set()
+        await session.wait_for("handler.lagging")
+    assert held_bytes < 7_000_000
+    assert lags[-1].dropped == 6_000 - 1_000 - 1
