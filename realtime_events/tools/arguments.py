@@ -85,7 +85,7 @@ class ArgumentsDecoder:
             return f"{where}: a key of it does not fit: {in_json_words(problem)}"
         try:
             value, schema = self._at(name, path, raw)
-        except (LookupError, TypeError):
+        except (LookupError, TypeError, *_BAD):
             return f"{where}: {in_json_words(problem)}"
         if field := _FIELD.fullmatch(problem):
             return self._about_field(where, field["name"], schema, missing=field["what"] == "missing required")

@@ -272,7 +272,8 @@ def _from_signature(
     except (TypeError, ValueError, RecursionError) as error:
         culprit = next((p for p in filled if not _is_usable(p)), None)
         which = f"parameter {culprit.name!r}: " if culprit else ""
-        raise ConfigurationError(f"{where}: tool {name!r}: {which}{error}") from None
+        reason = str(error).rpartition("\n")[2]  # what stands before it is advice on msgspec's own hooks
+        raise ConfigurationError(f"{where}: tool {name!r}: {which}{reason}") from None
 
 
 def _is_usable(parameter: Parameter) -> bool:
