@@ -19,13 +19,13 @@ import msgspec
 
 from .emitter import Emitter
 from .endpoint import Endpoint
-from .events.session import AudioConfig, AudioOutput, SessionConfig, Tool
+from .events.session import SessionConfig, Tool
 from .exceptions import ConfigurationError
 from .handlers import Middleware
 from .options import Options
 from .plugin import Plugin, load_plugin
 from .protocol import dialect
-from .session import Dial, Session, dial_websocket
+from .session import Dial, Session, dial_websocket, with_voice
 from .tools.registry import ToolRegistry
 
 if TYPE_CHECKING:
@@ -210,11 +210,6 @@ def _as_config(session: SessionConfig | Mapping[str, Any] | None) -> SessionConf
 
 
 def _configured(config: SessionConfig, instructions: str | None, voice: str | None) -> SessionConfig:
-    """Put the two settings that have a keyword of their own where the API has them."""
     if instructions is not None:
         config = msgspec.structs.replace(config, instructions=instructions)
-    if voice is not None:
-        audio = config.audio or AudioConfig()
-        output = msgspec.structs.replace(audio.output or AudioOutput(), voice=voice)
-        config = msgspec.structs.replace(config, audio=msgspec.structs.replace(audio, output=output))
-    return config
+    return with_voice(config, voice)

@@ -21,7 +21,7 @@ import msgspec
 from .events import client, local, server
 from .events.base import ClientEvent, Event, MalformedEvent, UnknownEvent
 from .events.items import ContentPart, Item
-from .events.session import SessionConfig
+from .events.session import AudioConfig, AudioOutput, SessionConfig
 from .exceptions import (
     AudioFormatError,
     ConfigurationError,
@@ -328,7 +328,7 @@ class Session:
 
             def decode(data: bytes) -> Any:
                 event = inner(data)
-                log.debug("← %r", event)
+                log.debug("← %s %r", event.type, event)
                 return event
 
         return decode
@@ -397,7 +397,7 @@ class Session:
 
     def _encode(self, event: ClientEvent) -> bytes:
         if log.isEnabledFor(logging.DEBUG):
-            log.debug("→ %r", event)
+            log.debug("→ %s %r", event.type, event)
         return codec.encode(event, dialect=self._dialect)
 
     def _post(self, data: bytes) -> None:
@@ -508,7 +508,8 @@ class Session:
             ConfigurationError: A field is unknown, or belongs to the beta dialect (its GA name is given).
             ServerError: The server refused the change.
         """
-        return await self._update(dialect.session_config(changes), timeout)
+        voice = changes.pop("voice", None)
+        return await self._update(with_voice(dialect.session_config(changes), voice), timeout)
 
     async def _update(self, config: SessionConfig, timeout: float | None) -> SessionConfig:
         typed = config if config.type else msgspec.structs.replace(config, type=_session_type(self._options.kind))
@@ -575,6 +576,15 @@ class Session:
         self._carry_out()
 
 
+def with_voice(config: SessionConfig, voice: str | None) -> SessionConfig:
+    """Put the setting that has a keyword of its own where the API has it."""
+    if voice is None:
+        return config
+    audio = config.audio or AudioConfig()
+    output = msgspec.structs.replace(audio.output or AudioOutput(), voice=voice)
+    return msgspec.structs.replace(config, audio=msgspec.structs.replace(audio, output=output))
+
+
 def _settle(future: asyncio.Future[Any], outcome: Any) -> None:
     if future.done():
         return
@@ -605,7 +615,9 @@ def _client_event(event: ClientEvent | Mapping[str, Any]) -> ClientEvent:
     if isinstance(event, ClientEvent):
         return event
     if isinstance(session := event.get("session"), Mapping):
-        dialect.check_config(session)
+        dialect.session_config(session)
+    if isinstance(response := event.get("response"), Mapping):
+        dialect.response_params(response)
     decoded = codec.decode(msgspec.json.encode(event), side="client")
     if isinstance(decoded, ClientEvent):
         return decoded

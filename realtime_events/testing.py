@@ -18,13 +18,13 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from .endpoint import Endpoint
+from .endpoint import Dialect, Endpoint
 from .events import client, server
 from .events.base import ClientEvent, Event
 from .events.session import SessionConfig
 from .exceptions import ConnectionLostError
 from .options import Options
-from .protocol import codec
+from .protocol import codec, dialect
 from .transport import ABNORMAL_CLOSURE, FRAMES_PER_TURN, Ending, OnFrame
 
 C = TypeVar("C", bound=Event)
@@ -52,7 +52,9 @@ class Peer:
     test says. `answers_updates=False` leaves updates to the test too.
     """
 
-    def __init__(self, *, session_id: str = "sess_memory", answers_updates: bool = True, dialect: Any = "ga") -> None:
+    def __init__(
+        self, *, session_id: str = "sess_memory", answers_updates: bool = True, dialect: Dialect = "ga"
+    ) -> None:
         self.session_id = session_id
         self.dialect = dialect
         self.endpoint = Endpoint(url="ws://localhost/v1/realtime", api_key="test-key", dialect=dialect)
@@ -100,7 +102,7 @@ class Peer:
 
     def take(self, frame: bytes) -> None:
         """Take a frame of the client's."""
-        event = codec.decode(frame, side="client", dialect=self.dialect)
+        event = dialect.to_ga(codec.decode(frame, side="client", dialect=self.dialect))
         self.sent.append(event)
         if self._answers_updates and isinstance(event, client.SessionUpdate):
             self._confirm(event)

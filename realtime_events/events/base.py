@@ -33,6 +33,7 @@ Number: TypeAlias = int | float
 """A JSON number, kept as it came: 1 stays 1 and 1.0 stays 1.0."""
 
 _SECRET = frozenset({"authorization", "headers", "client_secret", "value"})
+_AUDIO = frozenset({"audio", "delta"})
 
 
 class Struct(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +49,7 @@ def _shown(name: str, value: object) -> str:
     if name in _SECRET and value:
         return "<hidden>"
     if isinstance(value, bytes):
-        return f"<{len(value)} B>"
+        return f"<pcm {len(value)} B>" if name in _AUDIO else f"<{len(value)} B>"
     return repr(value)
 
 
