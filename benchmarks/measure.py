@@ -22,7 +22,7 @@ from benchmarks.clients import Client, Tally, load
 from benchmarks.frames import Traffic
 
 STATM = Path("/proc/self/statm")
-WARM_SESSIONS = 20
+WARM_SESSIONS = 200
 MARK_EVERY = 1000
 WINDOWS = 10
 

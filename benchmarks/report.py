@@ -33,7 +33,7 @@ METHOD = """
 - A server in a process of its own, pinned to the last core, sends frames that were encoded when it started; it costs
   less than any client. Each client runs in a fresh process pinned to the first core, by turns with the others, and
   every turn starts with another client. A number is the median of the repetitions, and in a burst each repetition is
-  the median of three bursts after one that warms up.
+  the median of five bursts after one that warms up.
 - The time is CPU time of the client process (`time.process_time`), from the trigger to `response.done`: waiting for
   the server is not in it, connecting is not either.
 - A burst is ten responses as the API sends them, from `response.created` over item and part to `response.done`. Each
@@ -45,7 +45,7 @@ METHOD = """
   `dispatch_events`; bars use the cheaper of the two. `openai_agents` is the WebSocket model of `openai-agents`
   with a listener; its session would add a queue on top.
 - Imports are timed inside fresh interpreters, bytecode cached. Memory of an idle session is the growth of the resident
-  set over 300 sessions after the first 20, divided. Growth over a long session is what tracemalloc sees after 110,000
+  set over 500 sessions after the first 200, divided. Growth over a long session is what tracemalloc sees after 110,000
   deltas, less what it saw after 10,000. A conversation keeps its items (here one for each 1,000 deltas) with their
   text, but no audio: the bar allows the text itself and a few bytes per delta for the items.
 """

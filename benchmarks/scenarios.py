@@ -57,10 +57,10 @@ LONG_TEXT = Traffic("text", responses=10, deltas=1000)
 LONG_AUDIO = Traffic("audio", responses=10, deltas=1000, delta_ms=20)
 
 _SCENARIOS = (
-    Scenario("text_burst", "Burst of 20,000 text deltas of 200 B", "burst", "us", "µs/delta", traffic=TEXT, count=3),
+    Scenario("text_burst", "Burst of 20,000 text deltas of 200 B", "burst", "us", "µs/delta", traffic=TEXT, count=5),
     Scenario("audio_burst", "Burst of 3,000 audio deltas of 100 ms", "burst", "us", "µs/delta", traffic=AUDIO, count=3),
     Scenario("import", "Import", "import", "ms", "ms", clients=tuple(IMPORTS)),
-    Scenario("idle_memory", "Memory of an idle session, of 300", "idle", "kb", "KB", count=300),
+    Scenario("idle_memory", "Memory of an idle session, of 500", "idle", "kb", "KB", count=500),
     Scenario(
         "long_cpu",
         "100,000 text deltas through one session: CPU of the last ten thousands over that of the first",

@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks.frames import Traffic, response_frames, session_event, stamp, text_frame
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-SLICE_BYTES = 1 << 18
+SLICE_BYTES = 1 << 16
 OP_TEXT, OP_CLOSE, OP_PING, OP_PONG = 0x1, 0x8, 0x9, 0xA
 
 
