@@ -151,11 +151,14 @@ def _items(items: list[ga.Item] | UnsetType | None, convert: Callable[[ga.Item],
 
 
 def _item_to_ga(item: ga.Item) -> ga.Item:
-    """Name each part as GA does: what the assistant says is output, what anybody else says is input."""
+    """Name each part as GA does: what the assistant says is output, what anybody else says is input.
+
+    A reference to another item, which beta allows among the parts, is none in GA.
+    """
     if not item.content or not item.role:
         return item
     prefix = "output_" if item.role == "assistant" else "input_"
-    return replace(item, content=[_part_to_ga(part, prefix) for part in item.content])
+    return replace(item, content=[_part_to_ga(part, prefix) for part in item.content if part.type != "item_reference"])
 
 
 def _part_to_ga(part: ga.ContentPart, prefix: str) -> ga.ContentPart:
@@ -183,12 +186,10 @@ def _input_to_ga(items: list[ga.Item] | UnsetType | None) -> list[ga.Item] | Uns
         return items
     converted: list[ga.Item] = []
     for item in items:
-        parts = item.content or []
-        references = [part for part in parts if part.type == "item_reference"]
+        references = [part for part in item.content or () if part.type == "item_reference"]
         converted.extend(ga.Item(type="item_reference", id=part.id) for part in references)
-        said = [part for part in parts if part.type != "item_reference"]
-        if said or not references:
-            converted.append(_item_to_ga(replace(item, content=said) if references else item))
+        if len(references) < len(item.content or ()) or not references:
+            converted.append(_item_to_ga(item))
     return converted
 
 
