@@ -1,0 +1,38 @@
+"""A Realtime server on your own machine: no key, no money, no network.
+
+Owns the server's side of the protocol: `SimulatedSession` is the whole of it without any I/O, `Simulator` puts it on
+a socket. Nothing in the client's rooms knows of it.
+
+    from realtime_events.simulator import Simulator
+
+    async with Simulator() as sim:
+        ...  # connect any Realtime client to sim.url
+"""
+
+from __future__ import annotations
+
+from .brains import Brain, Call, EchoBrain, Fail, Plan, Request, RuleBrain, Say, ScriptBrain
+from .ears import ClipRecogniser, Recogniser
+from .server import Simulator
+from .session import SimulatedSession
+from .stage import Organs
+from .voice import ToneVoice, Voice
+
+__all__ = [
+    "Brain",
+    "Call",
+    "ClipRecogniser",
+    "EchoBrain",
+    "Fail",
+    "Organs",
+    "Plan",
+    "Recogniser",
+    "Request",
+    "RuleBrain",
+    "Say",
+    "ScriptBrain",
+    "SimulatedSession",
+    "Simulator",
+    "ToneVoice",
+    "Voice",
+]

@@ -1,0 +1,154 @@
+"""The simulator's aiohttp application: requests in, sessions and answers out.
+
+Owns routes, the handshake and its refusals. Knows no event but the two it says before a session exists. Before it:
+`server.py`, which listens; after it: `registry.py` for sessions and `connection.py`, one for each socket.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Awaitable, Callable
+
+from aiohttp import WSCloseCode, web
+
+from ..events.server import ErrorDetails, ErrorEvent
+from ..protocol import encode
+from .client_secrets import offered_protocols, wants_beta
+from .config import DEFAULT_MODEL, Kind
+from .connection import Connection
+from .errors import Refusal
+from .registry import Registry
+from .session import SimulatedSession
+
+REGISTRY: web.AppKey[Registry] = web.AppKey("registry", Registry)
+CONNECTIONS: web.AppKey[set[Connection]] = web.AppKey("connections", set[Connection])
+
+MAX_FRAME_BYTES = 32 * 1024 * 1024
+CLOSE_TIMEOUT_S = 1.0
+REFUSED = 4000
+WEBSOCKET_PATHS = ("/v1/realtime", "/openai/v1/realtime", "/openai/realtime")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def make_app(registry: Registry) -> web.Application:
+    """Make the application of one server."""
+    app = web.Application(middlewares=[answer_refusals], client_max_size=MAX_FRAME_BYTES)
+    app[REGISTRY] = registry
+    app[CONNECTIONS] = set()
+    for path in WEBSOCKET_PATHS:
+        app.router.add_get(path, realtime)
+    app.on_shutdown.append(close_connections)
+    app.router.add_get("/healthz", health)
+    app.router.add_get("/", status_page)
+    return app
+
+
+@web.middleware
+async def answer_refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Put a refusal, or aiohttp's own, into the API's error body."""
+    try:
+        return await handler(request)
+    except Refusal as refusal:
+        return web.Response(status=refusal.status, body=refusal.body(), content_type="application/json")
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        body = Refusal(f"{error.reason} ({request.method} {request.path})", code=None).body()
+        return web.Response(status=error.status, body=body, content_type="application/json", headers=_allow(error))
+
+
+async def health(request: web.Request) -> web.StreamResponse:
+    """Say that the server is up."""
+    return web.json_response(
+        {"status": "ok", "sessions": sum(not one.is_over for one in request.app[REGISTRY].sessions)}
+    )
+
+
+async def status_page(request: web.Request) -> web.StreamResponse:
+    """Show the sessions and their last events."""
+    rows = "".join(_row(session) for session in reversed(request.app[REGISTRY].sessions))
+    page = (
+        "<!doctype html><meta charset=utf-8><title>Realtime simulator</title><h1>Realtime simulator</h1>"
+        "<table border=1 cellpadding=4><tr><th>session<th>kind<th>state<th>last received<th>last sent</tr>"
+        f"{rows}</table>"
+    )
+    return web.Response(text=page, content_type="text/html")
+
+
+async def realtime(request: web.Request) -> web.StreamResponse:
+    """Accept a WebSocket, or refuse it as the service does."""
+    registry = request.app[REGISTRY]
+    secret = registry.keys.admit(request.headers, request.query)
+    kind: Kind = "transcription" if request.query.get("intent") == "transcription" else "realtime"
+    model = request.query.get("model") or request.query.get("deployment")
+    if secret is not None:
+        kind = secret.kind
+        model = model or getattr(secret.session, "model", None) or DEFAULT_MODEL
+    if not model and kind == "realtime":
+        raise Refusal("You must provide a model parameter.", code="missing_model", param="model")
+    socket = await _accept(request)
+    if wants_beta(request.headers) and registry.settings.dialect == "ga":
+        return await _refuse_beta(socket)
+    session = registry.open_session(kind=kind, model=model or DEFAULT_MODEL, config=secret.session if secret else None)
+    await _serve(request, socket, session)
+    return socket
+
+
+async def close_connections(app: web.Application) -> None:
+    """Close every session as a server does that goes away."""
+    for connection in tuple(app[CONNECTIONS]):
+        connection.close(WSCloseCode.GOING_AWAY, "the server is shutting down")
+
+
+async def _serve(request: web.Request, socket: web.WebSocketResponse, session: SimulatedSession) -> None:
+    connection = Connection(socket, session, request.app[REGISTRY].settings.clock)
+    request.app[CONNECTIONS].add(connection)
+    try:
+        await connection.run()
+    finally:
+        request.app[CONNECTIONS].discard(connection)
+
+
+async def _accept(request: web.Request) -> web.WebSocketResponse:
+    protocols = ("realtime",) if "realtime" in offered_protocols(request.headers) else ()
+    socket = web.WebSocketResponse(
+        timeout=CLOSE_TIMEOUT_S,
+        autoping=False,
+        compress=False,
+        protocols=protocols,
+        max_msg_size=MAX_FRAME_BYTES,
+        decode_text=False,
+    )
+    if not socket.can_prepare(request).ok:
+        raise Refusal("This is a WebSocket endpoint; send an Upgrade request.", code=None, status=426)
+    await socket.prepare(request)
+    return socket
+
+
+async def _refuse_beta(socket: web.WebSocketResponse) -> web.WebSocketResponse:
+    details = ErrorDetails(
+        type="invalid_request_error",
+        code="beta_api_shape_disabled",
+        message="The Realtime Beta API is no longer supported. Please use the GA API, without the OpenAI-Beta header.",
+        param=None,
+        event_id=None,
+    )
+    await socket.send_str(encode(ErrorEvent(event_id="event_beta_000001", error=details)).decode())
+    await socket.close(code=REFUSED, message=b"invalid_request_error.beta_api_shape_disabled")
+    return socket
+
+
+def _row(session: SimulatedSession) -> str:
+    cells = (
+        session.id,
+        session.kind,
+        "closed" if session.is_over else "open",
+        ", ".join(event.type for event in session.received[-5:]),
+        ", ".join(event.type for event in session.sent[-5:]),
+    )
+    return "<tr>" + "".join(f"<td>{html.escape(cell)}" for cell in cells) + "</tr>"
+
+
+def _allow(error: web.HTTPException) -> dict[str, str]:
+    return {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}

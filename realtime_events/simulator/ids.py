@@ -1,0 +1,22 @@
+"""The ids that a simulated server gives.
+
+Owns counters. Knows no event. Ids look like the service's, are unique in one server, and are the same in every run,
+so that a run can be compared with another.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+
+class Ids:
+    """Ids of one session: `ids("item")` gives `item_7_000001`, then `item_7_000002`."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._given: defaultdict[str, int] = defaultdict(int)
+
+    def __call__(self, prefix: str) -> str:
+        """Give the next id with this prefix."""
+        self._given[prefix] += 1
+        return f"{prefix}_{self._number}_{self._given[prefix]:06d}"

@@ -1,0 +1,69 @@
+"""Everything one simulated server knows: its settings, its sessions, its keys.
+
+Owns the making of sessions. Knows no socket. Before it: `app.py` and `rest.py`, which answer requests; after it:
+`session.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..protocol import Dialect
+from .client_secrets import Keys
+from .config import DEFAULT_MODEL, Kind
+from .session import LIFETIME_S, SessionSetup, SimulatedSession
+from .stage import Organs
+
+MOST_CLOSED_SESSIONS = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a server was started with."""
+
+    organs: Organs
+    dialect: Dialect = "ga"
+    api_key: str | None = field(default=None, repr=False)
+    session_lifetime_s: float = LIFETIME_S
+    clock: Callable[[], float] = time.monotonic
+    unix: Callable[[], float] = time.time
+
+
+class Registry:
+    """The sessions of a server, the newest last; of the closed ones only the newest are kept."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.keys = Keys(settings.api_key, settings.unix)
+        self.sessions: list[SimulatedSession] = []
+        self._count = 0
+
+    def open_session(
+        self, *, kind: Kind = "realtime", model: str = DEFAULT_MODEL, config: Any = None
+    ) -> SimulatedSession:
+        """Make a session that begins now."""
+        self._count += 1
+        self._forget_closed()
+        session = SimulatedSession(
+            self.settings.organs,
+            SessionSetup(
+                number=self._count,
+                kind=kind,
+                model=model,
+                dialect=self.settings.dialect,
+                config=config,
+                unix_s=self.settings.unix(),
+                lifetime_s=self.settings.session_lifetime_s,
+            ),
+            now=self.settings.clock(),
+        )
+        self.sessions.append(session)
+        return session
+
+    def _forget_closed(self) -> None:
+        closed = [session for session in self.sessions if session.is_over]
+        for session in closed[:-MOST_CLOSED_SESSIONS]:
+            self.sessions.remove(session)

@@ -1,0 +1,122 @@
+"""Turn detection by configuration: which ear listens for turns, and when a pause ends one.
+
+Owns the choice between server VAD, semantic VAD and none. Knows no event. Before it: `listening.py`, which feeds it
+pcm; after it: `vad.py`, which hears.
+
+Semantic VAD is a model of timing: a pause ends the turn early if what was said sounds whole and late if it does not,
+never later than the eagerness allows. Whether it sounds whole is told by its last word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..events.session import TurnDetection
+from .vad import EnergyVad, Heard
+
+SEMANTIC_PAUSE_MS = 200
+SEMANTIC_WHOLE_MS = {"low": 1_200, "medium": 600, "auto": 600, "high": 300}
+SEMANTIC_LONGEST_MS = {"low": 8_000, "medium": 4_000, "auto": 4_000, "high": 2_000}
+UNFINISHED = frozenset(
+    {"a", "an", "and", "as", "at", "because", "but", "er", "erm", "for", "from", "if", "in", "is", "my", "of", "on"}
+    | {"or", "so", "that", "the", "then", "to", "uh", "um", "well", "with"}
+)
+
+
+class ServerVad:
+    """Ends a turn after a set silence."""
+
+    def __init__(self, config: TurnDetection, *, at_ms: int) -> None:
+        self._vad = EnergyVad(
+            threshold=0.5 if not isinstance(config.threshold, int | float) else config.threshold,
+            prefix_padding_ms=config.prefix_padding_ms if isinstance(config.prefix_padding_ms, int) else 300,
+            silence_duration_ms=config.silence_duration_ms if isinstance(config.silence_duration_ms, int) else 500,
+            at_ms=at_ms,
+        )
+
+    @property
+    def lead_ms(self) -> int:
+        """How much audio before now may still become part of a turn."""
+        return self._vad.prefix_padding_ms + 1_000
+
+    @property
+    def is_speaking(self) -> bool:
+        """Whether a turn is going on."""
+        return self._vad.speaking
+
+    def feed(self, pcm: bytes) -> list[Heard]:
+        """Listen to more audio."""
+        return self._vad.feed(pcm)
+
+    def reset(self) -> None:
+        """Forget the turn that is going on."""
+        self._vad.reset()
+
+
+class SemanticVad:
+    """Ends a turn when what was said sounds whole, or after the longest wait that the eagerness allows.
+
+    `words` gives what has been said since a millisecond; it is asked once in each pause.
+    """
+
+    lead_ms = 1_300
+
+    def __init__(self, config: TurnDetection, *, at_ms: int, words: Callable[[int], str]) -> None:
+        eagerness = config.eagerness or "auto"
+        self._whole_ms = SEMANTIC_WHOLE_MS[eagerness]
+        self._longest_ms = SEMANTIC_LONGEST_MS[eagerness]
+        self._vad = EnergyVad(silence_duration_ms=SEMANTIC_PAUSE_MS, at_ms=at_ms)
+        self._words = words
+        self._started_ms: int | None = None
+        self._end_ms: int | None = None
+
+    @property
+    def is_speaking(self) -> bool:
+        """Whether a turn is going on."""
+        return self._started_ms is not None
+
+    def feed(self, pcm: bytes) -> list[Heard]:
+        """Listen to more audio."""
+        heard: list[Heard] = []
+        for change in self._vad.feed(pcm):
+            heard += self._ended_by(change.at_ms)
+            heard += self._take(change)
+        return heard + self._ended_by(self._vad.at_ms)
+
+    def reset(self) -> None:
+        """Forget the turn that is going on."""
+        self._started_ms = self._end_ms = None
+        self._vad.reset()
+
+    def _take(self, change: Heard) -> list[Heard]:
+        if change.kind == "stopped":
+            wait_ms = self._whole_ms if self._sounds_whole() else self._longest_ms
+            self._end_ms = change.at_ms - SEMANTIC_PAUSE_MS + wait_ms
+            return []
+        self._end_ms = None
+        if self._started_ms is not None:
+            return []
+        self._started_ms = change.at_ms
+        return [change]
+
+    def _ended_by(self, now_ms: int) -> list[Heard]:
+        if self._end_ms is None or now_ms < self._end_ms:
+            return []
+        stopped = Heard(kind="stopped", at_ms=self._end_ms)
+        self._started_ms = self._end_ms = None
+        return [stopped]
+
+    def _sounds_whole(self) -> bool:
+        said = self._words(self._started_ms or 0).lower().split()
+        return not said or (not said[-1].endswith(("...", "…", ",")) and said[-1].strip(".,!?") not in UNFINISHED)
+
+
+def detector(
+    config: TurnDetection | None, *, at_ms: int, words: Callable[[int], str]
+) -> ServerVad | SemanticVad | None:
+    """Give the ear that a configuration asks for; None where turn detection is off."""
+    if not config:
+        return None
+    if config.type == "semantic_vad":
+        return SemanticVad(config, at_ms=at_ms, words=words)
+    return ServerVad(config, at_ms=at_ms)

@@ -1,0 +1,252 @@
+"""Writing one output item: its events, piece by piece.
+
+Owns how a message, spoken or written, and a function call come out in deltas, and how each is closed when it is whole
+or cut. Knows no other item and no time but the wait after each piece. Before it: `generation.py`, which asks for the
+pieces; after it: the same, which sends them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple, Protocol
+
+from ..audio import PCM16, AudioFormat
+from ..events.base import ServerEvent
+from ..events.items import ContentPart, Item
+from ..events.server import (
+    ResponseContentPartAdded,
+    ResponseContentPartDone,
+    ResponseFunctionCallArgumentsDelta,
+    ResponseFunctionCallArgumentsDone,
+    ResponseOutputAudioDelta,
+    ResponseOutputAudioDone,
+    ResponseOutputAudioTranscriptDelta,
+    ResponseOutputAudioTranscriptDone,
+    ResponseOutputTextDelta,
+    ResponseOutputTextDone,
+)
+from .input_audio import Encoder
+from .tokens import OUTPUT_AUDIO_MS_PER_TOKEN, Count, text_tokens
+from .voice import Voice
+
+AUDIO_DELTA_MS = 100
+TOKEN_S = 0.02
+ARGUMENT_PIECE = 12
+_WORD = re.compile(r"\s*\S+\s*")
+
+
+class Step(NamedTuple):
+    """Events that come together, and how long to wait before the next ones."""
+
+    events: list[ServerEvent]
+    wait_s: float = 0.0
+
+
+class Place(NamedTuple):
+    """Where in which response an item is written."""
+
+    response_id: str
+    item_id: str
+    output_index: int
+
+
+class Writer(Protocol):
+    """Writes one item. `audio` is what has been spoken so far, in `audio_format`."""
+
+    place: Place
+    audio: bytearray
+    audio_format: AudioFormat
+
+    def item(self, status: str) -> Item:
+        """Give the item as far as it has come."""
+        ...
+
+    def begin(self) -> list[ServerEvent]:
+        """Give the events between the item's appearance and its first piece."""
+        ...
+
+    def pieces(self, written: Count) -> Iterator[Step]:
+        """Give the deltas, counting their tokens."""
+        ...
+
+    def finish(self) -> list[ServerEvent]:
+        """Give the events between the last piece and the end of the item."""
+        ...
+
+
+class TextWriter:
+    """Writes a message of text."""
+
+    def __init__(self, place: Place, text: str, *, pace: float) -> None:
+        self.place = place
+        self.audio = bytearray()
+        self.audio_format = PCM16
+        self._at = _at(place)
+        self._words = _words(text)
+        self._said = ""
+        self._pace = pace
+
+    def item(self, status: str) -> Item:
+        """Give the message as far as it has come."""
+        content = [] if status == "in_progress" else [ContentPart(type="output_text", text=self._said)]
+        return _message(self.place.item_id, status, content)
+
+    def begin(self) -> list[ServerEvent]:
+        """Open the text part."""
+        return [ResponseContentPartAdded(**self._at, part=ContentPart(type="text", text=""))]
+
+    def pieces(self, written: Count) -> Iterator[Step]:
+        """Give word after word."""
+        for word in self._words:
+            self._said += word
+            written.text += text_tokens(word)
+            yield Step([ResponseOutputTextDelta(**self._at, delta=word)], TOKEN_S / self._pace)
+
+    def finish(self) -> list[ServerEvent]:
+        """Close the text part."""
+        return [
+            ResponseOutputTextDone(**self._at, text=self._said),
+            ResponseContentPartDone(**self._at, part=ContentPart(type="text", text=self._said)),
+        ]
+
+
+class SpeechWriter:
+    """Speaks a message: audio, and its transcript a little ahead of it."""
+
+    def __init__(self, place: Place, text: str, *, voice: Voice, audio_format: AudioFormat, pace: float) -> None:
+        self.place = place
+        self.audio = bytearray()
+        self.audio_format = audio_format
+        self._at = _at(place)
+        self._words = _words(text)
+        self._text = text
+        self._voice = voice
+        self._said = ""
+        self._pace = pace
+
+    def item(self, status: str) -> Item:
+        """Give the message as far as it has come."""
+        content = [] if status == "in_progress" else [ContentPart(type="output_audio", transcript=self._said)]
+        return _message(self.place.item_id, status, content)
+
+    def begin(self) -> list[ServerEvent]:
+        """Open the audio part."""
+        return [ResponseContentPartAdded(**self._at, part=ContentPart(type="audio", transcript=""))]
+
+    def pieces(self, written: Count) -> Iterator[Step]:
+        """Give the audio in pieces of 100 ms, each with the next word."""
+        encoder = Encoder(self.audio_format)
+        words = iter(self._words)
+        for pcm in _rechunked(self._voice.speak(self._text), PCM16.n_bytes(AUDIO_DELTA_MS)):
+            events = self._speak_word(next(words, ""), written)
+            spoken_ms = PCM16.duration_ms(len(pcm))
+            if data := encoder.feed(pcm):
+                self.audio += data
+                written.audio += -int(-spoken_ms // OUTPUT_AUDIO_MS_PER_TOKEN)
+                events.append(ResponseOutputAudioDelta(**self._at, delta=data))
+            yield Step(events, spoken_ms / 1000 / self._pace)
+        for word in words:
+            yield Step(self._speak_word(word, written))
+
+    def finish(self) -> list[ServerEvent]:
+        """Close the audio part."""
+        return [
+            ResponseOutputAudioDone(**self._at),
+            ResponseOutputAudioTranscriptDone(**self._at, transcript=self._said),
+            ResponseContentPartDone(**self._at, part=ContentPart(type="audio", transcript=self._said)),
+        ]
+
+    def _speak_word(self, word: str, written: Count) -> list[ServerEvent]:
+        if not word:
+            return []
+        self._said += word
+        written.text += text_tokens(word)
+        return [ResponseOutputAudioTranscriptDelta(**self._at, delta=word)]
+
+
+class CallWriter:
+    """Writes a function call."""
+
+    def __init__(self, place: Place, *, name: str, arguments: str, call_id: str, pace: float) -> None:
+        self.place = place
+        self.audio = bytearray()
+        self.audio_format = PCM16
+        self._name = name
+        self._arguments = arguments
+        self._call_id = call_id
+        self._said = ""
+        self._pace = pace
+
+    def item(self, status: str) -> Item:
+        """Give the call as far as it has come."""
+        return Item(
+            type="function_call",
+            id=self.place.item_id,
+            object="realtime.item",
+            status=status,
+            call_id=self._call_id,
+            name=self._name,
+            arguments=self._said,
+        )
+
+    def begin(self) -> list[ServerEvent]:
+        """Give nothing: a call has no parts."""
+        return []
+
+    def pieces(self, written: Count) -> Iterator[Step]:
+        """Give the arguments in short pieces."""
+        for start in range(0, len(self._arguments), ARGUMENT_PIECE):
+            piece = self._arguments[start : start + ARGUMENT_PIECE]
+            self._said += piece
+            written.text += text_tokens(piece)
+            response_id, item_id, output_index = self.place
+            yield Step(
+                [
+                    ResponseFunctionCallArgumentsDelta(
+                        response_id=response_id,
+                        item_id=item_id,
+                        output_index=output_index,
+                        call_id=self._call_id,
+                        delta=piece,
+                    )
+                ],
+                TOKEN_S / self._pace,
+            )
+
+    def finish(self) -> list[ServerEvent]:
+        """Give the whole arguments."""
+        response_id, item_id, output_index = self.place
+        return [
+            ResponseFunctionCallArgumentsDone(
+                response_id=response_id,
+                item_id=item_id,
+                output_index=output_index,
+                call_id=self._call_id,
+                name=self._name,
+                arguments=self._said,
+            )
+        ]
+
+
+def _at(place: Place) -> dict[str, Any]:
+    return {**place._asdict(), "content_index": 0}
+
+
+def _message(item_id: str, status: str, content: list[ContentPart]) -> Item:
+    return Item(type="message", id=item_id, object="realtime.item", status=status, role="assistant", content=content)
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text) or ([text] if text else [])
+
+
+def _rechunked(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    rest = b""
+    for chunk in chunks:
+        rest += chunk
+        while len(rest) >= size:
+            yield rest[:size]
+            rest = rest[size:]
+    if rest:
+        yield rest
