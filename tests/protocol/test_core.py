@@ -1,0 +1,392 @@
+"""State: turns, responses and tool batches, with times passed in and no loop."""
+
+from __future__ import annotations
+
+import itertools
+import pathlib
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime_events import LocalProtocolError, ResponseFailed, ServerError, user
+from realtime_events.events import (
+    SERVER_EVENTS,
+    AudioFlush,
+    ErrorDetails,
+    ErrorEvent,
+    FailureDetails,
+    InputAudioBufferSpeechStarted,
+    InputAudioBufferSpeechStopped,
+    Item,
+    Response,
+    ResponseCreate,
+    ResponseCreated,
+    ResponseDone,
+    ResponseFunctionCallArgumentsDone,
+    ResponseOutputAudioDelta,
+    ResponseOutputItemAdded,
+    ResponseOutputItemDone,
+    ResponseOutputTextDelta,
+    ResponseOutputTextDone,
+    SessionCreated,
+    StatusDetails,
+    ToolCall,
+    ToolResult,
+    TurnDone,
+    TurnStarted,
+    Usage,
+)
+from realtime_events.events.session import AudioConfig, AudioInput, SessionConfig, TurnDetection
+from realtime_events.protocol.core import Core
+
+
+class Bench:
+    """A core with a clock and a log of what it asked for."""
+
+    def __init__(self) -> None:
+        numbers = itertools.count(1)
+        self.core = Core(new_id=lambda kind: f"{kind}_{next(numbers)}", retain_audio_bytes=1000)
+        self.now = 0.0
+        self.sent: list[Any] = []
+        self.started: list[ToolCall] = []
+        self.events: list[Any] = []
+        self.settled: list[tuple[Any, Any]] = []
+
+    def hear(self, *events: Any) -> None:
+        for event in events:
+            apply = self.core.quiet.get(type(event)) or self.core.table.get(type(event))
+            if apply is not None:
+                apply(event, self.now)
+            self.drain()
+
+    def drain(self) -> None:
+        effects = self.core.effects
+        self.events += effects.before + effects.after
+        self.settled += effects.settled
+        for event in effects.send:
+            self.core.sent(event, self.now)
+        self.sent += effects.send
+        self.started += effects.start
+        for part in (effects.before, effects.after, effects.settled, effects.send, effects.start):
+            part.clear()
+
+    def ask(self, words: str, waiter: Any = "waiter") -> None:
+        self.core.ask(user(words), self.now, waiter)
+        self.drain()
+
+    def answer(self, call_id: str, output: str = "18 °C", *, respond: bool = True) -> bool:
+        result = ToolResult(call_id=call_id, name="get_weather", arguments="{}", output=output)
+        answered = self.core.answer_tool(result, self.now, respond=respond)
+        self.drain()
+        return answered
+
+    def kinds(self) -> list[str]:
+        return [event.type if isinstance(event, ResponseCreate) else event.item.type for event in self.sent]
+
+
+def created(number: int, conversation_id: str | None = "conv_1") -> ResponseCreated:
+    return ResponseCreated(response=Response(id=f"resp_{number}", conversation_id=conversation_id))
+
+
+def done(number: int, *items: Item, status: str = "completed", **more: Any) -> ResponseDone:
+    response = Response(
+        id=f"resp_{number}", status=status, output=list(items), usage=Usage(total_tokens=10, input_tokens=7), **more
+    )
+    return ResponseDone(response=response)
+
+
+def delta(text: str, number: int = 1, item: str = "item_a") -> ResponseOutputTextDelta:
+    return ResponseOutputTextDelta(response_id=f"resp_{number}", item_id=item, delta=text)
+
+
+def call_item(call_id: str) -> Item:
+    return Item(type="function_call", id=f"item_{call_id}", call_id=call_id, name="get_weather", arguments="{}")
+
+
+def call_events(call_id: str, number: int = 1) -> list[Any]:
+    """The three events in which one call shows up."""
+    item = call_item(call_id)
+    return [
+        ResponseFunctionCallArgumentsDone(
+            response_id=f"resp_{number}", item_id=f"item_{call_id}", call_id=call_id, name="get_weather", arguments="{}"
+        ),
+        ResponseOutputItemDone(response_id=f"resp_{number}", item=item),
+    ]
+
+
+def test_a_turn_collects_text_usage_and_its_timeline() -> None:
+    bench = Bench()
+    bench.ask("Hello?")
+    assert bench.kinds() == ["message", "response.create"]
+    bench.now = 0.1
+    bench.hear(created(1))
+    bench.now = 0.25
+    bench.hear(delta("Hi "), delta("there"), delta("Second part", item="item_b"))
+    bench.now = 0.5
+    bench.hear(done(1))
+    [(waiter, turn)] = bench.settled
+    assert waiter == "waiter" and turn.text == "Hi there\nSecond part" and turn.user_text == "Hello?"
+    assert turn.status == "completed" and turn.usage.total_tokens == 10
+    assert {name: round(ms) for name, ms in turn.timeline_ms.items()} == {
+        "response_created": 100,
+        "first_delta": 250,
+        "done": 500,
+    }
+    assert [type(event) for event in bench.events] == [TurnStarted, TurnDone]
+
+
+def test_the_whole_text_wins_over_its_deltas() -> None:
+    bench = Bench()
+    bench.ask("Hello?")
+    bench.hear(created(1), delta("Hi th"))
+    bench.hear(ResponseOutputTextDone(response_id="resp_1", item_id="item_a", text="Hi there"), done(1))
+    assert bench.settled[0][1].text == "Hi there"
+
+
+def test_a_server_that_sends_no_deltas_is_understood_by_its_finished_response() -> None:
+    bench = Bench()
+    bench.ask("Hello?")
+
+    item = msgspec.convert(
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Hi"}]}, Item
+    )
+    bench.hear(created(1), done(1, item))
+    assert bench.settled[0][1].text == "Hi"
+
+
+def test_audio_is_counted_in_milliseconds_and_kept_only_up_to_the_cap() -> None:
+    """B24."""
+    bench = Bench()
+    bench.ask("Hello?")
+    bench.hear(created(1))
+    for _ in range(3):
+        bench.hear(ResponseOutputAudioDelta(response_id="resp_1", item_id="item_a", delta=b"\1" * 480))
+    bench.hear(done(1))
+    turn = bench.settled[0][1]
+    assert turn.audio_ms == 30.0 and len(turn.audio) == 1000 and "first_audio" in turn.timeline_ms
+
+
+def test_a_call_that_shows_up_in_three_events_runs_once() -> None:
+    """B31."""
+    bench = Bench()
+    bench.ask("Weather?")
+    bench.hear(created(1), *call_events("call_1"), done(1, call_item("call_1")))
+    assert [call.call_id for call in bench.started] == ["call_1"]
+    assert bench.started[0] == ToolCall(
+        call_id="call_1", name="get_weather", arguments="{}", item_id="item_call_1", response_id="resp_1"
+    )
+
+
+def test_the_beta_dialects_call_gets_its_name_from_the_item() -> None:
+    """B31: `function_call_arguments.done` has no name there."""
+    bench = Bench()
+    nameless = ResponseFunctionCallArgumentsDone(
+        response_id="resp_1", item_id="item_1", call_id="call_1", arguments='{"city":"Bern"}'
+    )
+    bench.ask("Weather?")
+    bench.hear(created(1), ResponseOutputItemAdded(response_id="resp_1", item=call_item("call_1")), nameless)
+    assert [(call.name, call.arguments) for call in bench.started] == [("get_weather", '{"city":"Bern"}')]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(["a", "b", "c", "done"])))
+def test_parallel_calls_get_one_follow_up_in_every_order_of_completion(order: tuple[str, ...]) -> None:
+    """B32: all outputs, then exactly one `response.create`, after `response.done`."""
+    bench = Bench()
+    bench.ask("Weather in three cities?")
+    bench.sent.clear()
+    bench.hear(created(1), *call_events("a"), *call_events("b"), *call_events("c"))
+    for step in order:
+        if step == "done":
+            bench.hear(done(1, call_item("a"), call_item("b"), call_item("c")))
+        else:
+            assert bench.answer(step) is True
+            assert bench.answer(step) is False
+        assert bench.kinds().count("response.create") == (1 if step == order[-1] else 0)
+    assert bench.kinds() == ["function_call_output"] * 3 + ["response.create"]
+    assert not bench.settled
+    bench.hear(created(2), delta("Sunny.", 2), done(2))
+    turn = bench.settled[0][1]
+    assert turn.text == "Sunny." and turn.usage.total_tokens == 20
+    assert sorted(result.call_id for result in turn.tool_calls) == ["a", "b", "c"]
+
+
+def test_a_tool_that_wants_no_answer_ends_the_turn_without_a_follow_up() -> None:
+    """B32: `respond=False`."""
+    bench = Bench()
+    bench.ask("Remember this.")
+    bench.sent.clear()
+    bench.hear(created(1), *call_events("a"), done(1))
+    bench.answer("a", respond=False)
+    assert bench.kinds() == ["function_call_output"]
+    assert bench.settled[0][1].status == "running" or bench.settled[0][1].tool_calls
+
+
+def test_the_follow_up_waits_until_the_user_has_stopped_speaking() -> None:
+    """B32: here with turn detection that creates no response by itself."""
+    bench = Bench()
+    quiet = TurnDetection(type="server_vad", create_response=False)
+    config = SessionConfig(id="s", audio=AudioConfig(input=AudioInput(turn_detection=quiet)))
+    bench.hear(SessionCreated(session=config))
+    bench.ask("Weather?")
+    bench.sent.clear()
+    bench.hear(created(1), *call_events("a"), done(1))
+    bench.core.user_speaking = True
+    bench.answer("a")
+    assert bench.kinds() == ["function_call_output"]
+    bench.hear(InputAudioBufferSpeechStopped(item_id="item_u", audio_end_ms=900))
+    assert bench.kinds() == ["function_call_output", "response.create"]
+
+
+def test_no_follow_up_is_asked_for_where_a_newer_turn_has_begun() -> None:
+    """B32: the server's own response to the newer turn has heard the outputs."""
+    bench = Bench()
+    detection = TurnDetection(type="server_vad", create_response=True, interrupt_response=True)
+    config = SessionConfig(id="s", audio=AudioConfig(input=AudioInput(turn_detection=detection)))
+    bench.hear(SessionCreated(session=config))
+    bench.ask("Weather?")
+    bench.sent.clear()
+    bench.hear(created(1), *call_events("a"), done(1))
+    bench.hear(InputAudioBufferSpeechStarted(item_id="item_u", audio_start_ms=100))
+    bench.answer("a")
+    bench.hear(InputAudioBufferSpeechStopped(item_id="item_u", audio_end_ms=900), created(2))
+    assert bench.kinds() == ["function_call_output"]
+
+
+def test_a_call_cut_off_by_a_cancellation_is_no_call() -> None:
+
+    bench = Bench()
+    bench.ask("Weather?")
+    cut = msgspec.structs.replace(call_item("a"), status="incomplete", arguments='{"ci')
+    bench.hear(created(1), ResponseOutputItemDone(response_id="resp_1", item=cut), done(1, cut, status="cancelled"))
+    assert not bench.started and bench.settled[0][1].status == "cancelled"
+
+
+def test_asks_never_make_two_in_band_responses_at_once() -> None:
+    """B12: the second waits for the end of the first."""
+    bench = Bench()
+    bench.ask("One?", "first")
+    bench.hear(created(1))
+    bench.ask("Two?", "second")
+    assert bench.kinds() == ["message", "response.create", "message"]
+    bench.hear(done(1))
+    assert bench.kinds()[3:] == ["response.create"]
+    bench.hear(created(2), delta("2", 2), done(2))
+    assert [(waiter, turn.user_text) for waiter, turn in bench.settled] == [("first", "One?"), ("second", "Two?")]
+
+
+def test_a_second_ask_before_the_first_has_begun_is_refused() -> None:
+    bench = Bench()
+    bench.ask("One?")
+    with pytest.raises(LocalProtocolError, match="another ask"):
+        bench.ask("Two?")
+    assert bench.kinds() == ["message", "response.create"]
+
+
+def test_a_request_that_races_the_servers_own_response_is_made_again_once() -> None:
+    """B12."""
+    bench = Bench()
+    bench.ask("One?")
+    [refused] = [event for event in bench.sent if isinstance(event, ResponseCreate)]
+    already = ErrorDetails(
+        type="invalid_request_error",
+        code="conversation_already_has_active_response",
+        message="busy",
+        event_id=refused.event_id,
+    )
+    bench.core.user_speaking = True
+    bench.hear(ErrorEvent(error=already))
+    assert bench.kinds() == ["message", "response.create"]
+    bench.core.user_speaking = False
+    bench.hear(created(7, None), done(7))
+    again = [event for event in bench.sent if isinstance(event, ResponseCreate)]
+    assert len(again) == 2 and again[0].event_id != again[1].event_id
+
+    bench.hear(ErrorEvent(error=msgspec.structs.replace(already, event_id=again[1].event_id)))
+    [(_, error)] = bench.settled
+    assert isinstance(error, ServerError) and error.code == "conversation_already_has_active_response"
+
+
+@pytest.mark.parametrize("status", ["completed", "cancelled", "incomplete"])
+def test_only_a_failed_response_is_an_error(status: str) -> None:
+    """B20."""
+    bench = Bench()
+    bench.ask("Hello?")
+    bench.hear(created(1), delta("Hi"), done(1, status=status))
+    turn = bench.settled[0][1]
+    assert turn.status == status and turn.text == "Hi"
+
+
+def test_a_failed_response_raises_with_type_code_and_message() -> None:
+    """B20."""
+    bench = Bench()
+    bench.ask("Hello?")
+    details = StatusDetails(
+        type="failed", error=FailureDetails(type="server_error", code="rate_limit_exceeded", message="slow down")
+    )
+    bench.hear(created(1), done(1, status="failed", status_details=details))
+    [(_, error)] = bench.settled
+    assert isinstance(error, ResponseFailed)
+    assert (error.type, error.code, error.message) == ("server_error", "rate_limit_exceeded", "slow down")
+
+
+def test_an_out_of_band_response_is_no_part_of_the_turn() -> None:
+    bench = Bench()
+    bench.ask("Hello?")
+    bench.hear(created(1), delta("Hi"), created(2, None), delta("side", 2, "item_side"), done(2), delta(" there"), done(1))
+    turn = bench.settled[0][1]
+    assert turn.text == "Hi there" and len(turn.responses) == 1
+
+
+def test_a_barge_in_flushes_players_before_anything_else() -> None:
+    """B22."""
+    bench = Bench()
+    detection = TurnDetection(type="server_vad", interrupt_response=True)
+    bench.hear(
+        SessionCreated(session=SessionConfig(id="s", audio=AudioConfig(input=AudioInput(turn_detection=detection))))
+    )
+    bench.ask("Hello?")
+    bench.hear(created(1))
+    bench.core.table[InputAudioBufferSpeechStarted](InputAudioBufferSpeechStarted(item_id="u", audio_start_ms=1), 0.0)
+    assert [type(event) for event in bench.core.effects.before] == [AudioFlush]
+
+
+def test_a_spoken_turn_begins_with_speech_and_ends_with_its_response() -> None:
+    bench = Bench()
+    bench.now = 10.0
+    bench.hear(InputAudioBufferSpeechStarted(item_id="u", audio_start_ms=0))
+    bench.now = 11.0
+    bench.hear(InputAudioBufferSpeechStopped(item_id="u", audio_end_ms=1000))
+    bench.now = 11.5
+    bench.hear(created(1), delta("Hi"), done(1))
+    [started, ended] = bench.events
+    assert started.turn is ended.turn and ended.turn.text == "Hi"
+    assert ended.turn.timeline_ms["speech_end"] == 1000 and ended.turn.timeline_ms["response_created"] == 1500
+
+
+def samples() -> list[Any]:
+
+    from realtime_events.protocol import decode
+
+    folder = pathlib.Path(__file__).parents[1] / "fixtures" / "samples" / "ga"
+    return [decode(path.read_bytes()) for path in sorted(folder.glob("server.*.json"))]
+
+
+SAMPLES = samples()
+
+
+@given(st.lists(st.sampled_from(SAMPLES), max_size=40))
+def test_state_never_raises_whatever_arrives_in_whatever_order(events: list[Any]) -> None:
+    """B01."""
+    bench = Bench()
+    for event in events:
+        bench.hear(event)
+        for call in bench.started[:]:
+            bench.started.remove(call)
+            bench.answer(call.call_id)
+
+
+def test_there_are_samples_of_every_server_event() -> None:
+    assert {type(event) for event in SAMPLES} >= set(SERVER_EVENTS)
