@@ -44,6 +44,8 @@ FRAMES_PER_TURN = 256
 CLOSE_TIMEOUT_S = 0.4
 SEND_TIMEOUT_S = 5.0
 LARGE_SEND_BYTES = 32 * 1024
+LATE_TICK_S = 1.0
+READ_FIRST_S = 0.5
 BODY_EXCERPT_BYTES = 2048
 ABNORMAL_CLOSURE = 1006  # RFC 6455 section 7.4.1: no CLOSE frame was received
 MESSAGE_TOO_BIG = 1009
@@ -148,7 +150,8 @@ class WebSocketTransport:
         self._socket = _socket_of(ws)
         self._ended: asyncio.Future[Ending] = self._loop.create_future()
         self._frames = 0
-        self._alive = _KeepAlive(self, how) if how.ping_interval_s else None
+        interval_s = how.ping_interval_s
+        self._alive = _KeepAlive(self, interval_s, how.ping_timeout_s) if interval_s else None
         self._sending = 0
         self._send_deadline: asyncio.TimerHandle | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -286,21 +289,24 @@ def _socket_of(ws: aiohttp.ClientWebSocketResponse[bool]) -> asyncio.Transport:
 
 
 class _KeepAlive:
-    """Pings a quiet peer and ends a dead one; judged by frames, not by a clock that a blocked loop would falsify."""
+    """Pings at every interval and ends the connection of a peer that stays silent for the timeout.
 
-    def __init__(self, transport: WebSocketTransport, how: Dialling) -> None:
-        assert how.ping_interval_s is not None
+    Silence is counted in ticks of this timer, not read off a clock: while the loop was blocked the peer may have
+    spoken, and the frame lies unread.
+    """
+
+    def __init__(self, transport: WebSocketTransport, interval_s: float, timeout_s: float) -> None:
         self._transport = transport
-        self._interval_s = how.ping_interval_s
-        self._timeout_s = how.ping_timeout_s
+        self._interval_s = interval_s
+        self._timeout_s = timeout_s
         self._loop = asyncio.get_running_loop()
         self._seen = 0
+        self._silent_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._ping: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._seen = self._transport.frames_received
-        self._timer = self._loop.call_later(self._interval_s, self._quiet)
+        self._wait(self._interval_s)
 
     def stop(self) -> None:
         if self._timer is not None:
@@ -308,25 +314,24 @@ class _KeepAlive:
         if self._ping is not None:
             self._ping.cancel()
 
-    def _quiet(self) -> None:
+    def _wait(self, delay_s: float) -> None:
+        self._timer = self._loop.call_later(delay_s, self._tick, delay_s, self._loop.time() + delay_s)
+
+    def _tick(self, waited_s: float, due: float) -> None:
         if self._transport.frames_received != self._seen:
-            self.start()
+            self._seen = self._transport.frames_received
+            self._silent_s = 0.0
+        elif self._loop.time() - due > LATE_TICK_S:
+            self._wait(READ_FIRST_S)  # The loop was blocked; the reader gets its turn before anybody is judged.
             return
-        self._ping = self._loop.create_task(self._transport.ping(), name="realtime_events.transport.ping")
-        self._wait_until(self._loop.time() + self._timeout_s)
-
-    def _wait_until(self, due: float) -> None:
-        self._timer = self._loop.call_at(due, self._overdue, due)
-
-    def _overdue(self, due: float) -> None:
-        if self._transport.frames_received != self._seen:
-            self.start()
-        elif self._loop.time() - due > 1.0:
-            # The loop was blocked past the deadline: the PONG may lie unread, so the reader gets its turn first.
-            self._wait_until(self._loop.time() + 0.5)
-        else:
+        elif self._ping is not None:
+            self._silent_s += waited_s
+        if self._silent_s >= self._timeout_s:
             reason = f"the peer did not answer a ping within {self._timeout_s:g} s"
             self._transport.end(Ending(ABNORMAL_CLOSURE, reason, "network"))
+            return
+        self._ping = self._loop.create_task(self._transport.ping(), name="realtime_events.transport.ping")
+        self._wait(min(self._interval_s, self._timeout_s - self._silent_s))
 
 
 async def _refuse_all_but_101(
