@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 import realtime_events
 
+ROOT = Path(__file__).parent.parent
 PACKAGE = Path(realtime_events.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -56,3 +58,17 @@ def test_a_public_name_is_offered_once() -> None:
 def test_the_package_tells_type_checkers_that_it_is_typed() -> None:
     """Without this file every annotation is ignored."""
     assert (PACKAGE / "py.typed").is_file()
+
+
+def kept_promises() -> dict[str, list[str]]:
+    """Reads the page of promises: the test files that each row names."""
+    page = (ROOT / "docs" / "explanation" / "promises.md").read_text("utf-8")
+    rows = [line.split("|")[1:-1] for line in page.splitlines() if re.match(r"\| B\d\d ", line)]
+    return {row[0].strip(): re.findall(r"`(tests/[\w/]+\.py)`", row[-1]) for row in rows}
+
+
+@pytest.mark.parametrize(("promise", "files"), kept_promises().items())
+def test_a_promise_on_the_page_is_proven_where_the_page_says(promise: str, files: list[str]) -> None:
+    """Each row of the page names test files, and each of them names the promise."""
+    assert files
+    assert [name for name in files if promise not in (ROOT / name).read_text("utf-8")] == []
