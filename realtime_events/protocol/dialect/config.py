@@ -150,8 +150,9 @@ def _refuse_unsayable(config: SessionConfig) -> None:
 def _lost(meant: Mapping[str, Any], said: Mapping[str, Any], path: str) -> Iterator[str]:
     for name, value in meant.items():
         where = f"{path}.{name}" if path else name
-        other = said.get(name, msgspec.UNSET)
-        if isinstance(value, Mapping) and isinstance(other, Mapping):
-            yield from _lost(cast("Mapping[str, Any]", value), cast("Mapping[str, Any]", other), where)
-        elif value != other:
+        other = said.get(name)
+        if isinstance(value, Mapping):
+            inner = cast("Mapping[str, Any]", other) if isinstance(other, Mapping) else {}
+            yield from _lost(cast("Mapping[str, Any]", value), inner, where)
+        elif name not in said or value != other:
             yield where
