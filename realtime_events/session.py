@@ -34,7 +34,7 @@ from .handlers import keys_of
 from .lanes import Dispatcher, Stream
 from .options import Options
 from .protocol import codec, dialect
-from .protocol.core import SWALLOW, Core
+from .protocol.core import QUIET, SWALLOW, TABLE, Core
 from .protocol.requests import server_error
 from .protocol.turns import Turn
 from .tools.runner import ToolRunner
@@ -121,8 +121,6 @@ class Session:
         self._ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._why: str = ""
         self._warned: set[str] = set()
-        self._quiet = self._core.quiet
-        self._table = self._core.table
         self._decode = self._decoder()
 
     def __repr__(self) -> str:
@@ -251,10 +249,10 @@ class Session:
         dispatcher = self._dispatcher
         if dispatcher.tapped:
             dispatcher.publish(local.FrameReceived(data=data, event=event))
-        apply = self._quiet.get(kind)
+        apply = QUIET.get(kind)
         if apply is not None:
-            apply(event, self._clock())
-        elif kind in self._table:
+            apply(self._core, event, self._clock())
+        elif kind in TABLE:
             self._apply(event)
             return self._yields()
         puts = dispatcher.table.get(kind)
@@ -270,7 +268,7 @@ class Session:
 
     def _apply(self, event: Event) -> None:
         """Give an event to State, then publish it among the local events that it causes."""
-        outcome = self._table[type(event)](event, self._clock())
+        outcome = TABLE[type(event)](self._core, event, self._clock())
         effects = self._core.effects
         if effects.before:
             self._publish_all(effects.before)

@@ -20,9 +20,10 @@ import asyncio
 import logging
 import socket
 import ssl as ssl_module
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -109,11 +110,8 @@ async def dial(url: str, headers: dict[str, str], how: Dialling | None = None) -
     """
     how = how or Dialling()
     place = url.partition("?")[0]
-    client = aiohttp.ClientSession(
-        trust_env=how.trust_env,
-        middlewares=(_refuse_all_but_101,),
-        timeout=aiohttp.ClientTimeout(total=None, connect=how.connect_timeout_s, sock_read=how.connect_timeout_s),
-    )
+    pool = _Pool.of_this_loop()
+    client = pool.take(how.trust_env)
     try:
         async with asyncio.timeout(how.connect_timeout_s):
             # The https spelling is what makes HTTPS_PROXY apply (with trust_env) to a wss URL.
@@ -130,24 +128,24 @@ async def dial(url: str, headers: dict[str, str], how: Dialling | None = None) -
                 compress=0,
                 decode_text=False,
             )
+        return WebSocketTransport(pool, ws, how)
     except BaseException as error:
-        await client.close()
+        await pool.give_back()
         if (ours := _as_ours(error, place, how)) is not None:
             # Without the cause: aiohttp's errors carry the request, and with it the key.
             raise ours from None
         raise
-    return WebSocketTransport(client, ws, how)
 
 
 class WebSocketTransport:
     """One open WebSocket: a single reader, text frames out, pings of its own."""
 
-    def __init__(self, client: aiohttp.ClientSession, ws: aiohttp.ClientWebSocketResponse[bool], how: Dialling) -> None:
-        self._client = client
+    def __init__(self, pool: _Pool, ws: aiohttp.ClientWebSocketResponse[bool], how: Dialling) -> None:
+        self._pool: _Pool | None = pool
         self._ws = ws
         self._how = how
         self._loop = asyncio.get_running_loop()
-        self._socket = _socket_of(ws)
+        self._response, self._socket = _beneath(ws)
         self._ended: asyncio.Future[Ending] = self._loop.create_future()
         self._frames = 0
         interval_s = how.ping_interval_s
@@ -173,7 +171,7 @@ class WebSocketTransport:
             self._ended.set_result(ending)
         if self._closing is None:
             self.abort()
-            await self._client.close()
+            await self._let_go()
         return self._ended.result()
 
     async def _read(self, on_frame: OnFrame) -> Ending:
@@ -277,15 +275,57 @@ class WebSocketTransport:
             log.debug("no clean close: %s", type(error).__name__)
         finally:
             self.abort()
-            await self._client.close()
+            await self._let_go()
+
+    async def _let_go(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            self._response.close()
+            await pool.give_back()
 
 
-def _socket_of(ws: aiohttp.ClientWebSocketResponse[bool]) -> asyncio.Transport:
-    """Give the asyncio transport, which aiohttp hands out only by a private way, while the handshake is fresh."""
-    connection = ws._response.connection  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-    if connection is None or connection.transport is None:
+class _Pool:
+    """aiohttp's clients of one event loop, shared by all its connections and closed with the last of them."""
+
+    _pools: ClassVar[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool]] = weakref.WeakKeyDictionary()
+
+    def __init__(self) -> None:
+        self._clients: dict[bool, aiohttp.ClientSession] = {}
+        self._taken = 0
+
+    @classmethod
+    def of_this_loop(cls) -> _Pool:
+        """Give the pool of the running loop."""
+        return cls._pools.setdefault(asyncio.get_running_loop(), cls())
+
+    def take(self, trust_env: bool) -> aiohttp.ClientSession:
+        """Give the client that heeds the environment's proxies or not; `give_back` follows exactly once."""
+        if trust_env not in self._clients:
+            self._clients[trust_env] = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=trust_env,
+                middlewares=(_refuse_all_but_101,),
+                timeout=aiohttp.ClientTimeout(total=None),
+            )
+        self._taken += 1
+        return self._clients[trust_env]
+
+    async def give_back(self) -> None:
+        """Count a connection as ended."""
+        self._taken -= 1
+        if not self._taken:
+            clients, self._clients = self._clients, {}
+            for client in clients.values():
+                await client.close()
+
+
+def _beneath(ws: aiohttp.ClientWebSocketResponse[bool]) -> tuple[aiohttp.ClientResponse, asyncio.Transport]:
+    """Give what lies beneath a fresh WebSocket; aiohttp hands it out only by a private way."""
+    response = ws._response  # pyright: ignore[reportPrivateUsage]
+    if response.connection is None or response.connection.transport is None:
         raise TransportError("the connection ended right after the handshake")
-    return connection.transport
+    return response, response.connection.transport
 
 
 class _KeepAlive:

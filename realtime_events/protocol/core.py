@@ -4,9 +4,9 @@ Owns the session's configuration, its responses and turns, the matching of answe
 two in-band responses run at once. Pure: no loop, socket, clock, randomness or log; times and ids are passed in.
 Before it: canonical (GA) server events and the session's commands; after it: `Effects`, which the session carries out.
 
-`table` maps an event class to the method that it concerns; classes that concern nothing here are not in it. A method
-gives None (publish the event as it is), another event (publish that one instead) or `SWALLOW`. `quiet` is the same for
-the deltas, the many: their methods have no effects, so nobody needs to look for any.
+`TABLE` maps an event class to the method that it concerns; classes that concern nothing here are not in it. A method
+takes the event and the time, and gives None (publish the event as it is), another event (publish that one instead) or
+`SWALLOW`. `QUIET` is the same for the deltas, the many: their methods have no effects, so nobody needs to look for any.
 """
 
 from __future__ import annotations
@@ -95,34 +95,6 @@ class Core:
         self._last_item = ""
         self._last_index = -1
         self._last_pieces: list[str] = []
-        self.table: dict[type[Event], Callable[[Any, float], Any]] = {
-            server.SessionCreated: self._session_created,
-            server.SessionUpdated: self._session_updated,
-            server.ErrorEvent: self._error,
-            server.ResponseCreated: self._response_created,
-            server.ResponseDone: self._response_done,
-            server.ResponseOutputTextDone: self._text_done,
-            server.ResponseOutputAudioTranscriptDone: self._transcript_done,
-            server.ResponseOutputItemAdded: self._output_item_added,
-            server.ResponseOutputItemDone: self._output_item_done,
-            server.ResponseFunctionCallArgumentsDone: self._arguments_done,
-            server.ConversationItemCreated: self._item_created,
-            server.ConversationItemAdded: self._item_added,
-            server.ConversationItemDeleted: self._item_deleted,
-            server.ConversationItemTruncated: self._acknowledged,
-            server.ConversationItemRetrieved: self._acknowledged,
-            transcription.ConversationItemInputAudioTranscriptionCompleted: self._transcribed,
-            server.InputAudioBufferSpeechStarted: self._speech_started,
-            server.InputAudioBufferSpeechStopped: self._speech_stopped,
-            server.InputAudioBufferCommitted: self._acknowledged,
-            server.InputAudioBufferCleared: self._acknowledged,
-        }
-
-        self.quiet: dict[type[Event], Callable[[Any, float], None]] = {
-            server.ResponseOutputTextDelta: self._text_delta,
-            server.ResponseOutputAudioTranscriptDelta: self._text_delta,
-            server.ResponseOutputAudioDelta: self._audio_delta,
-        }
 
     @property
     def active_response(self) -> str | None:
@@ -207,13 +179,13 @@ class Core:
 
     # The session.
 
-    def _session_created(self, event: server.SessionCreated, now: float) -> None:
+    def session_created(self, event: server.SessionCreated, now: float) -> None:
         self.session_id = event.session.id or self.session_id
         self._configured(event.session)
 
-    def _session_updated(self, event: server.SessionUpdated, now: float) -> None:
+    def session_updated(self, event: server.SessionUpdated, now: float) -> None:
         self._configured(event.session)
-        self._acknowledged(event, now)
+        self.acknowledged(event, now)
 
     def _configured(self, config: SessionConfig) -> None:
         self.config = config
@@ -221,12 +193,12 @@ class Core:
         kind = output.format.type if output and output.format else None
         self._bytes_per_ms = BYTES_PER_MS.get(kind or "", BYTES_PER_MS["audio/pcm"])
 
-    def _acknowledged(self, event: Any, now: float) -> None:
+    def acknowledged(self, event: Any, now: float) -> None:
         request = self._requests.acknowledged_by(event)
         if request is not None and request.waiter is not None:
             self.effects.settled.append((request.waiter, event))
 
-    def _error(self, event: server.ErrorEvent, now: float) -> None:
+    def error(self, event: server.ErrorEvent, now: float) -> None:
         request = self._requests.blamed_by(event)
         if isinstance(request and request.event, client.ResponseCreate) and self._response_refused(event, request, now):
             return
@@ -262,7 +234,7 @@ class Core:
         self._incoming = Turn(started_s=now, user_text=words)
         self.effects.after.append(local.TurnStarted(turn=self._incoming))
 
-    def _response_created(self, event: server.ResponseCreated, now: float) -> None:
+    def response_created(self, event: server.ResponseCreated, now: float) -> None:
         response = event.response
         running = self._running(response.id or "")
         if response.conversation_id is None:
@@ -292,7 +264,7 @@ class Core:
             running = self._responses[response_id] = RunningResponse(response_id)
         return running
 
-    def _text_delta(self, event: Any, now: float) -> None:
+    def text_delta(self, event: Any, now: float) -> None:
         if event.item_id == self._last_item and event.content_index == self._last_index:
             self._last_pieces.append(event.delta)
             return
@@ -307,13 +279,13 @@ class Core:
             running.turn.mark("first_delta", now)
         return pieces
 
-    def _text_done(self, event: server.ResponseOutputTextDone, now: float) -> None:
+    def text_done(self, event: server.ResponseOutputTextDone, now: float) -> None:
         self._begin_part(event, now)[:] = [event.text]
 
-    def _transcript_done(self, event: server.ResponseOutputAudioTranscriptDone, now: float) -> None:
+    def transcript_done(self, event: server.ResponseOutputAudioTranscriptDone, now: float) -> None:
         self._begin_part(event, now)[:] = [event.transcript]
 
-    def _audio_delta(self, event: server.ResponseOutputAudioDelta, now: float) -> None:
+    def audio_delta(self, event: server.ResponseOutputAudioDelta, now: float) -> None:
         running = self._last
         if running is None or running.id != event.response_id:
             running = self._last = self._running(event.response_id)
@@ -328,7 +300,7 @@ class Core:
         if self._retain_audio_bytes and len(turn.audio) < self._retain_audio_bytes:
             turn.audio += event.delta[: self._retain_audio_bytes - len(turn.audio)]
 
-    def _response_done(self, event: server.ResponseDone, now: float) -> None:
+    def response_done(self, event: server.ResponseDone, now: float) -> None:
         response = event.response
         running = self._responses.pop(response.id or "", None) or RunningResponse(response.id or "")
         self._last, self._last_item = None, ""
@@ -379,18 +351,18 @@ class Core:
 
     # Tool calls: one run for each call_id, one follow-up for each response.
 
-    def _output_item_added(self, event: server.ResponseOutputItemAdded, now: float) -> None:
+    def output_item_added(self, event: server.ResponseOutputItemAdded, now: float) -> None:
         item = event.item
         if item.type == "function_call" and item.call_id and item.name:
             self._call_names[item.call_id] = item.name
 
-    def _arguments_done(self, event: server.ResponseFunctionCallArgumentsDone, now: float) -> None:
+    def arguments_done(self, event: server.ResponseFunctionCallArgumentsDone, now: float) -> None:
         # The beta dialect leaves the name out; it came with the item.
         name = event.name or self._call_names.get(event.call_id, "")
         if name:
             self._start_call(event.call_id, name, event.arguments, event.item_id, event.response_id)
 
-    def _output_item_done(self, event: server.ResponseOutputItemDone, now: float) -> None:
+    def output_item_done(self, event: server.ResponseOutputItemDone, now: float) -> None:
         self._note_call(event.item, event.response_id)
         if self._splits_items:
             self.effects.after.append(server.ConversationItemDone(event_id=event.event_id, item=event.item))
@@ -426,14 +398,14 @@ class Core:
 
     # The user's side.
 
-    def _speech_started(self, event: server.InputAudioBufferSpeechStarted, now: float) -> None:
+    def speech_started(self, event: server.InputAudioBufferSpeechStarted, now: float) -> None:
         self.user_speaking = True
         if self._active is not None and self._interrupts():
             self.effects.before.append(local.AudioFlush(response_id=self._active))
         if self._incoming is None:
             self._begin_turn(now)
 
-    def _speech_stopped(self, event: server.InputAudioBufferSpeechStopped, now: float) -> None:
+    def speech_stopped(self, event: server.InputAudioBufferSpeechStopped, now: float) -> None:
         self.user_speaking = False
         if self._incoming is not None:
             self._incoming.mark("speech_end", now)
@@ -454,36 +426,36 @@ class Core:
         audio_input = self.config.audio.input if self.config.audio else None
         return audio_input.turn_detection if audio_input else None
 
-    def _transcribed(self, event: transcription.ConversationItemInputAudioTranscriptionCompleted, now: float) -> None:
+    def transcribed(self, event: transcription.ConversationItemInputAudioTranscriptionCompleted, now: float) -> None:
         turn = self._incoming or self.turn
         if turn is not None and not turn.user_text:
             turn.user_text = event.transcript
 
     # Items.
 
-    def _item_created(self, event: server.ConversationItemCreated, now: float) -> Any:
+    def item_created(self, event: server.ConversationItemCreated, now: float) -> Any:
         """Publish a GA server's own `created` as `added`, unless the item is known already."""
         if event.item.id and event.item.id in self._items:
             return SWALLOW
         added = server.ConversationItemAdded(
             event_id=event.event_id, item=event.item, previous_item_id=event.previous_item_id
         )
-        self._item_added(added, now)
+        self.item_added(added, now)
         return added
 
-    def _item_added(self, event: server.ConversationItemAdded, now: float) -> None:
+    def item_added(self, event: server.ConversationItemAdded, now: float) -> None:
         if event.item.id:
             self._items[event.item.id] = None
-        self._acknowledged(event, now)
+        self.acknowledged(event, now)
         if self._splits_items and _is_finished(event.item):
             done = server.ConversationItemDone(
                 event_id=event.event_id, item=event.item, previous_item_id=event.previous_item_id
             )
             self.effects.after.append(done)
 
-    def _item_deleted(self, event: server.ConversationItemDeleted, now: float) -> None:
+    def item_deleted(self, event: server.ConversationItemDeleted, now: float) -> None:
         self._items.pop(event.item_id, None)
-        self._acknowledged(event, now)
+        self.acknowledged(event, now)
 
 
 def _is_finished(item: Item) -> bool:
@@ -511,3 +483,35 @@ def _failure(response: Any) -> ResponseFailed:
         code=(error.code if error else None) or None,
         message=(error.message if error else None) or "",
     )
+
+
+Apply = Callable[[Core, Any, float], Any]
+
+TABLE: Final[dict[type[Event], Apply]] = {
+    server.SessionCreated: Core.session_created,
+    server.SessionUpdated: Core.session_updated,
+    server.ErrorEvent: Core.error,
+    server.ResponseCreated: Core.response_created,
+    server.ResponseDone: Core.response_done,
+    server.ResponseOutputTextDone: Core.text_done,
+    server.ResponseOutputAudioTranscriptDone: Core.transcript_done,
+    server.ResponseOutputItemAdded: Core.output_item_added,
+    server.ResponseOutputItemDone: Core.output_item_done,
+    server.ResponseFunctionCallArgumentsDone: Core.arguments_done,
+    server.ConversationItemCreated: Core.item_created,
+    server.ConversationItemAdded: Core.item_added,
+    server.ConversationItemDeleted: Core.item_deleted,
+    server.ConversationItemTruncated: Core.acknowledged,
+    server.ConversationItemRetrieved: Core.acknowledged,
+    transcription.ConversationItemInputAudioTranscriptionCompleted: Core.transcribed,
+    server.InputAudioBufferSpeechStarted: Core.speech_started,
+    server.InputAudioBufferSpeechStopped: Core.speech_stopped,
+    server.InputAudioBufferCommitted: Core.acknowledged,
+    server.InputAudioBufferCleared: Core.acknowledged,
+}
+
+QUIET: Final[dict[type[Event], Apply]] = {
+    server.ResponseOutputTextDelta: Core.text_delta,
+    server.ResponseOutputAudioTranscriptDelta: Core.text_delta,
+    server.ResponseOutputAudioDelta: Core.audio_delta,
+}

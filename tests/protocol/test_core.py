@@ -40,7 +40,7 @@ from realtime_events.events import (
     Usage,
 )
 from realtime_events.events.session import AudioConfig, AudioInput, SessionConfig, TurnDetection
-from realtime_events.protocol.core import Core
+from realtime_events.protocol.core import QUIET, TABLE, Core
 
 
 class Bench:
@@ -57,9 +57,9 @@ class Bench:
 
     def hear(self, *events: Any) -> None:
         for event in events:
-            apply = self.core.quiet.get(type(event)) or self.core.table.get(type(event))
+            apply = QUIET.get(type(event)) or TABLE.get(type(event))
             if apply is not None:
-                apply(event, self.now)
+                apply(self.core, event, self.now)
             self.drain()
 
     def drain(self) -> None:
@@ -335,7 +335,9 @@ def test_a_failed_response_raises_with_type_code_and_message() -> None:
 def test_an_out_of_band_response_is_no_part_of_the_turn() -> None:
     bench = Bench()
     bench.ask("Hello?")
-    bench.hear(created(1), delta("Hi"), created(2, None), delta("side", 2, "item_side"), done(2), delta(" there"), done(1))
+    bench.hear(
+        created(1), delta("Hi"), created(2, None), delta("side", 2, "item_side"), done(2), delta(" there"), done(1)
+    )
     turn = bench.settled[0][1]
     assert turn.text == "Hi there" and len(turn.responses) == 1
 
@@ -349,7 +351,7 @@ def test_a_barge_in_flushes_players_before_anything_else() -> None:
     )
     bench.ask("Hello?")
     bench.hear(created(1))
-    bench.core.table[InputAudioBufferSpeechStarted](InputAudioBufferSpeechStarted(item_id="u", audio_start_ms=1), 0.0)
+    bench.core.speech_started(InputAudioBufferSpeechStarted(item_id="u", audio_start_ms=1), 0.0)
     assert [type(event) for event in bench.core.effects.before] == [AudioFlush]
 
 
