@@ -30,8 +30,9 @@ Kind: TypeAlias = Literal["realtime", "transcription", "translation"]
 Decoder: TypeAlias = "msgspec.json.Decoder[ServerEvent | ClientEvent]"
 """What decodes the frames of one connection."""
 
-DECODE_ERRORS: tuple[type[Exception], ...] = (ValueError, RecursionError)
-"""Everything that a decoder raises: msgspec's errors and Unicode errors are ValueErrors."""
+# MsgspecError is a ValueError only since msgspec 0.20; UnicodeError is one everywhere.
+DECODE_ERRORS: tuple[type[Exception], ...] = (msgspec.MsgspecError, ValueError, RecursionError)
+"""Everything that a decoder raises."""
 
 
 class _Header(msgspec.Struct):

@@ -152,7 +152,7 @@ def _lost(meant: Mapping[str, Any], said: Mapping[str, Any], path: str) -> Itera
         where = f"{path}.{name}" if path else name
         other = said.get(name)
         if isinstance(value, Mapping):
-            inner = cast("Mapping[str, Any]", other) if isinstance(other, Mapping) else {}
-            yield from _lost(cast("Mapping[str, Any]", value), inner, where)
+            within = cast("Mapping[str, Any]", other if isinstance(other, Mapping) else {})
+            yield from _lost(cast("Mapping[str, Any]", value), within, where)
         elif name not in said or value != other:
             yield where
