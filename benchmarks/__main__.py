@@ -47,7 +47,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("scenarios", nargs="*", metavar="scenario", help=f"of: {', '.join(SCENARIOS)}")
     parser.add_argument("--all", action="store_true", help="the slow extra scenarios too")
     parser.add_argument("--quick", action="store_true", help="a tenth of the work, once: shows that everything runs")
-    parser.add_argument("--repetitions", type=int, default=0, metavar="N", help="of each client (5; quick 1)")
+    parser.add_argument("--repetitions", type=int, default=0, metavar="N", help="of each client (9; quick 1)")
     parser.add_argument("--clients", nargs="*", default=[], metavar="client", help="only these")
     parser.add_argument("--report", type=Path, metavar="JSON", help="measure nothing, report a result file")
     parser.add_argument("--page", type=Path, metavar="MD", help="write the page here (a whole run: docs/benchmarks.md)")
@@ -62,7 +62,7 @@ def _is_whole(arguments: argparse.Namespace) -> bool:
 
 
 def _run(arguments: argparse.Namespace) -> dict[str, object]:
-    repetitions = arguments.repetitions or (1 if arguments.quick else 5)
+    repetitions = arguments.repetitions or (1 if arguments.quick else 9)
     missing = sorted({name for name in PEERS if not find_spec(NEEDS[name])})
     if missing:
         say(f"not installed, so left out: {', '.join(missing)}")

@@ -47,7 +47,7 @@ def median(runs: Runs, client: str, metric: str) -> float:
 
 def verdicts(results: Mapping[str, Runs]) -> list[Verdict]:
     """Holds every bar for which the run has the numbers of both sides."""
-    return [*_bursts(results), *_import(results), *_idle(results), *_long(results)]
+    return [*_bursts(results), *_import(results), *_idle(results), *_long(results), *_send(results)]
 
 
 def _bursts(results: Mapping[str, Runs]) -> Iterable[Verdict]:
@@ -67,6 +67,13 @@ def _bursts(results: Mapping[str, Runs]) -> Iterable[Verdict]:
         if cheaper:
             bar = f"at least {below_openai:g} × below the openai SDK's cheaper way"
             yield Verdict(title, bar, min(cheaper) / ours, below_openai, at_least=True)
+
+
+def _send(results: Mapping[str, Runs]) -> Iterable[Verdict]:
+    runs = results.get("send_audio", {})
+    if {OURS, FLOOR} <= runs.keys():
+        ratio = median(runs, OURS, "us") / median(runs, FLOOR, "us")
+        yield Verdict(SCENARIOS["send_audio"].title, "at most 1.5 × the floor", ratio, 1.5)
 
 
 def _import(results: Mapping[str, Runs]) -> Iterable[Verdict]:

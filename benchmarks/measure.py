@@ -18,8 +18,8 @@ from contextlib import AsyncExitStack
 from itertools import pairwise
 from pathlib import Path
 
-from benchmarks.clients import Client, Tally, load
-from benchmarks.frames import Traffic
+from benchmarks.clients import TIMEOUT_S, Client, Tally, load
+from benchmarks.frames import Traffic, pieces
 
 STATM = Path("/proc/self/statm")
 WARM_SESSIONS = 200
@@ -33,10 +33,10 @@ async def burst(client: type[Client], url: str, traffic: Traffic, count: int) ->
     """Gives the CPU time per delta, the median of `count` triggers after one that warms up."""
     tally = Tally(traffic)
     spent_s: list[float] = []
-    async with client(url, tally) as app, app.session() as respond:
+    async with client(url, tally) as app, app.session() as live:
         for _ in range(count + 1):
             before_s = time.process_time()
-            await respond()
+            await live.respond()
             spent_s.append(time.process_time() - before_s)
     return {"us": statistics.median(spent_s[1:]) / traffic.events * 1e6}
 
@@ -45,9 +45,9 @@ async def long(client: type[Client], url: str, traffic: Traffic, count: int) -> 
     """Gives the CPU time per delta of the first and the last windows of one session, and their ratio."""
     tally = Tally(traffic, mark_every=MARK_EVERY)
     tally.marks.append(time.process_time())
-    async with client(url, tally) as app, app.session() as respond:
+    async with client(url, tally) as app, app.session() as live:
         for _ in range(count):
-            await respond()
+            await live.respond()
     return flatness(tally.marks)
 
 
@@ -67,9 +67,9 @@ async def growth(client: type[Client], url: str, traffic: Traffic, count: int) -
     tally = Tally(traffic)
     tracemalloc.start()
     kept: list[int] = []
-    async with client(url, tally) as app, app.session() as respond:
+    async with client(url, tally) as app, app.session() as live:
         for _ in range(count + 1):
-            await respond()
+            await live.respond()
             gc.collect()
             kept.append(tracemalloc.get_traced_memory()[0])
     return {"bytes": (kept[-1] - kept[0]) / (traffic.events * count)}
@@ -88,6 +88,22 @@ async def idle(client: type[Client], url: str, traffic: Traffic, count: int) -> 
     return {"kb": (after - before) / count / 1000}
 
 
+async def send(client: type[Client], url: str, traffic: Traffic, count: int) -> Numbers:
+    """Gives the CPU time of sending one piece of audio, and makes sure that the server got every piece."""
+    tally = Tally(traffic)
+    pcm, *_ = pieces(traffic)
+    assert isinstance(pcm, bytes)
+    async with client(url, tally) as app, app.session() as live, asyncio.timeout(TIMEOUT_S):
+        before_s = time.process_time()
+        for _ in range(count):
+            await live.append(pcm)
+        spent_s = time.process_time() - before_s
+        await live.commit()
+    if (got := await tally.committed) != f"item_{count}":
+        raise AssertionError(f"the server got {got} of {count}")
+    return {"us": spent_s / count * 1e6}
+
+
 async def _settled_bytes() -> int:
     await asyncio.sleep(0.3)  # Long enough for every greeting to be read and handled.
     gc.collect()
@@ -98,7 +114,7 @@ def _resident_bytes() -> int:
     return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-MEASURES = {measure.__name__: measure for measure in (burst, long, growth, idle)}
+MEASURES = {measure.__name__: measure for measure in (burst, long, growth, idle, send)}
 
 
 def main() -> None:

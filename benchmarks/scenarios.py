@@ -92,6 +92,17 @@ _SCENARIOS = (
         count=10,
     ),
     Scenario(
+        "send_audio",
+        "Sending 20 ms of audio",
+        "send",
+        "us",
+        "µs/call",
+        clients=(FLOOR, OURS, "openai_on", "openai_agents"),
+        traffic=Traffic("audio", deltas=1, delta_ms=20),
+        count=5000,
+        is_extra=True,
+    ),
+    Scenario(
         "paced_text",
         "1,000 text deltas a second",
         "burst",

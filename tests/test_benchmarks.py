@@ -42,10 +42,19 @@ async def serving(traffic: Traffic) -> AsyncIterator[str]:
 @pytest.mark.parametrize("traffic", TRAFFIC, ids=lambda traffic: traffic.kind)
 async def test_the_floor_hears_exactly_what_the_server_sent(traffic: Traffic) -> None:
     tally = Tally(traffic)
-    async with asyncio.timeout(10), serving(traffic) as url, floor.Client(url, tally) as app, app.session() as respond:
-        await respond()
-        await respond()
+    async with asyncio.timeout(10), serving(traffic) as url, floor.Client(url, tally) as app, app.session() as live:
+        await live.respond()
+        await live.respond()
     assert (tally.deltas, tally.payload, tally.responses) == (2 * traffic.events, 2 * traffic.payload, 4)
+
+
+async def test_the_server_tells_how_many_pieces_of_audio_it_got() -> None:
+    tally = Tally(TRAFFIC[1])
+    async with asyncio.timeout(10), serving(TRAFFIC[1]) as url, floor.Client(url, tally) as app, app.session() as live:
+        for _ in range(3):
+            await live.append(b"\0" * 70_000)
+        await live.commit()
+    assert await tally.committed == "item_3"
 
 
 @pytest.mark.parametrize("spoil", ["one too many", "one too short", "a complaint"])

@@ -1,9 +1,9 @@
 """The clients under comparison: one file each, all of one shape.
 
 Each file has a class `Client(url, tally)`: an async context manager for what one process holds once. Its `session()`
-is a context manager of one connection and gives `respond()`, which triggers the traffic and returns when it is over.
-A client awaits one handler per delta, which gives the tally what it heard, decoded; the tally refuses a run that
-missed any. Nothing else may be measured beside the client, so the files are imported by name, one per process.
+is a context manager of one connection and gives it as `Live`. A client awaits one handler per delta, which gives the
+tally what it heard, decoded; the tally refuses a run that missed any. Nothing else may be measured beside the client,
+so the files are imported by name, one per process.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import importlib
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from benchmarks.frames import Traffic
@@ -21,7 +22,20 @@ PEERS = ("openai_iterate", "openai_on", "openai_agents")
 NAMES = ("floor", "realtime_events", *PEERS)
 TIMEOUT_S = 120
 
-Respond = Callable[[], Awaitable[None]]
+
+@dataclass(frozen=True)
+class Live:
+    """One connection, as the measurements use it.
+
+    Attributes:
+        respond: Triggers the traffic and returns when it is over.
+        append: Sends a piece of audio.
+        commit: Returns when the server has told the tally how many pieces it got.
+    """
+
+    respond: Callable[[], Awaitable[None]]
+    append: Callable[[bytes], Awaitable[Any]]
+    commit: Callable[[], Awaitable[None]]
 
 
 class Client(Protocol):
@@ -30,7 +44,7 @@ class Client(Protocol):
     def __init__(self, url: str, tally: Tally) -> None: ...
     async def __aenter__(self) -> Any: ...
     async def __aexit__(self, *exc: object) -> None: ...
-    def session(self) -> AbstractAsyncContextManager[Respond]: ...
+    def session(self) -> AbstractAsyncContextManager[Live]: ...
 
 
 class Tally:
@@ -46,6 +60,7 @@ class Tally:
         self.responses = 0
         self.marks: list[float] = []
         self.failures: list[str] = []
+        self.committed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._mark_every = mark_every
         self._over = asyncio.Event()
 
@@ -71,6 +86,10 @@ class Tally:
         self.responses += 1
         if self.responses % self.traffic.responses == 0:
             self._over.set()
+
+    def audio_committed(self, item_id: str) -> None:
+        """Takes the answer to a commit, whose item id tells how many pieces the server got."""
+        self.committed.set_result(item_id)
 
     def failed(self, why: object) -> None:
         """Notes that a client complained about the traffic, which spoils the run."""

@@ -13,7 +13,8 @@ from typing import Any, Union
 import aiohttp
 import msgspec
 
-from benchmarks.clients import Respond, Tally
+from benchmarks.clients import Live, Tally
+from realtime_events.events.client import InputAudioBufferAppend
 from realtime_events.events.server import SERVER_EVENTS
 
 Handler = Callable[[Any], Awaitable[None]]
@@ -27,6 +28,8 @@ class Client:
         self._tally = tally
         self._decode = msgspec.json.Decoder(Union[SERVER_EVENTS]).decode  # noqa: UP007 - a union made from a tuple
         handlers = {tally.delta_name: self._on_delta, "response.done": self._on_done}
+        handlers["input_audio_buffer.committed"] = self._on_committed
+        self._encode = msgspec.json.Encoder().encode
         self._handlers: dict[type, Handler] = {
             event: handlers[name] for event in SERVER_EVENTS if (name := event.__struct_config__.tag) in handlers
         }
@@ -39,7 +42,7 @@ class Client:
         await self._http.close()
 
     @asynccontextmanager
-    async def session(self) -> AsyncIterator[Respond]:
+    async def session(self) -> AsyncIterator[Live]:
         """Connects one WebSocket."""
         url = f"{self._url}?model=bench"
         async with self._http.ws_connect(url, decode_text=False, max_msg_size=1 << 26) as socket:
@@ -49,7 +52,14 @@ class Client:
                 await socket.send_str('{"type":"response.create"}')
                 await self._tally.settled()
 
-            yield respond
+            async def append(pcm: bytes) -> None:
+                await socket.send_frame(self._encode(InputAudioBufferAppend(audio=pcm)), aiohttp.WSMsgType.TEXT)
+
+            async def commit() -> None:
+                await socket.send_str('{"type":"input_audio_buffer.commit"}')
+                await self._tally.committed
+
+            yield Live(respond, append, commit)
             await socket.close()
             await reading
 
@@ -65,3 +75,6 @@ class Client:
 
     async def _on_done(self, event: Any) -> None:
         self._tally.response_done()
+
+    async def _on_committed(self, event: Any) -> None:
+        self._tally.audio_committed(event.item_id)

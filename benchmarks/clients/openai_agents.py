@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from agents.realtime import OpenAIRealtimeWebSocketModel, RealtimeModelListener
-from agents.realtime.model_inputs import RealtimeModelSendRawMessage
+from agents.realtime.model_inputs import RealtimeModelSendAudio, RealtimeModelSendRawMessage
 
-from benchmarks.clients import Respond, Tally
+from benchmarks.clients import Live, Tally
 
 
 class Client:
@@ -29,7 +29,7 @@ class Client:
         pass
 
     @asynccontextmanager
-    async def session(self) -> AsyncIterator[Respond]:
+    async def session(self) -> AsyncIterator[Live]:
         """Connects one session, tracing off."""
         model = OpenAIRealtimeWebSocketModel()
         model.add_listener(Listener(self._tally))
@@ -39,8 +39,15 @@ class Client:
             await model.send_event(RealtimeModelSendRawMessage(message={"type": "response.create"}))
             await self._tally.settled()
 
+        async def append(pcm: bytes) -> None:
+            await model.send_event(RealtimeModelSendAudio(audio=pcm))
+
+        async def commit() -> None:
+            await model.send_event(RealtimeModelSendRawMessage(message={"type": "input_audio_buffer.commit"}))
+            await self._tally.committed
+
         try:
-            yield respond
+            yield Live(respond, append, commit)
         finally:
             await model.close()
 
@@ -59,6 +66,8 @@ class Listener(RealtimeModelListener):
             await self._on_delta(event.data)
         elif event.type == "turn_ended":
             self._tally.response_done()
+        elif event.type == "raw_server_event" and event.data["type"] == "input_audio_buffer.committed":
+            self._tally.audio_committed(event.data["item_id"])
         elif event.type in ("error", "exception"):
             self._tally.failed(event)
 

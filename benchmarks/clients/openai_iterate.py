@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 from openai import AsyncOpenAI
 
-from benchmarks.clients import Respond, Tally
+from benchmarks.clients import Live, Tally
 
 
 class Client:
@@ -26,7 +26,7 @@ class Client:
         await self._openai.close()
 
     @asynccontextmanager
-    async def session(self) -> AsyncIterator[Respond]:
+    async def session(self) -> AsyncIterator[Live]:
         """Connects one session."""
         async with self._openai.realtime.connect(model="bench") as connection:
 
@@ -35,7 +35,19 @@ class Client:
                 await self._read(connection)
                 await self._tally.settled()
 
-            yield respond
+            yield self.live(connection, respond)
+
+    def live(self, connection: Any, respond: Callable[[], Awaitable[None]]) -> Live:
+        """Gives what the measurements use of a connection."""
+
+        async def append(pcm: bytes) -> None:
+            await connection.input_audio_buffer.append(audio=base64.b64encode(pcm).decode())
+
+        async def commit() -> None:
+            await connection.input_audio_buffer.commit()
+            await self._tally.committed
+
+        return Live(respond, append, commit)
 
     async def _read(self, connection: Any) -> None:
         name = self._tally.delta_name

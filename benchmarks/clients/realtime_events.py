@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from benchmarks.clients import Respond, Tally
+from benchmarks.clients import Live, Tally
 from realtime_events import Endpoint, Realtime
 from realtime_events.events import ResponseCreate
 
@@ -27,7 +27,7 @@ class Client:
         pass
 
     @asynccontextmanager
-    async def session(self) -> AsyncIterator[Respond]:
+    async def session(self) -> AsyncIterator[Live]:
         """Connects one session."""
         async with self._rt.connect() as session:
 
@@ -35,7 +35,10 @@ class Client:
                 await session.send(ResponseCreate())
                 await self._tally.settled()
 
-            yield respond
+            async def commit() -> None:
+                self._tally.audio_committed(await session.commit_audio())
+
+            yield Live(respond, session.send_audio, commit)
 
     async def _on_delta(self, event: Any) -> None:
         self._tally.heard(event.delta)
