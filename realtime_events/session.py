@@ -14,7 +14,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
 import msgspec
 
@@ -42,6 +42,7 @@ from .tools.runner import ToolRunner
 if TYPE_CHECKING:
     from .app import Realtime
     from .endpoint import Endpoint
+    from .overloads import StreamOf, WaitFor
     from .transport import Ending, Transport
 
 log = logging.getLogger("realtime_events.session")
@@ -73,6 +74,16 @@ async def dial_websocket(url: str, headers: dict[str, str], options: Options) ->
         trust_env=options.trust_env,
     )
     return await dial(url, headers, how)
+
+
+def _as_wait_for(method: Callable[..., Any]) -> WaitFor:
+    """Give a method back with the overloads that tell type checkers the payload of each event."""
+    return cast("WaitFor", method)
+
+
+def _as_stream(method: Callable[..., Any]) -> StreamOf:
+    """Give a method back with the overloads that tell type checkers the payload of each event."""
+    return cast("StreamOf", method)
 
 
 class Session:
@@ -537,6 +548,7 @@ class Session:
         """Emit an application event (`app.…`) to this session's handlers; true if anybody listens."""
         return self._dispatcher.publish_named(keys_of((name,))[0], payload)
 
+    @_as_wait_for
     async def wait_for(
         self, *targets: Any, when: Callable[[Any], object] | None = None, timeout: float | None = None
     ) -> Any:
@@ -551,6 +563,7 @@ class Session:
             raise self._lost()
         return await self._dispatcher.wait_for(keys, when, timeout)
 
+    @_as_stream
     def stream(
         self, *targets: Any, when: Callable[[Any], object] | None = None, max_pending: int = STREAM_MAX_PENDING
     ) -> Stream[Any]:
@@ -568,8 +581,7 @@ class Session:
 
     # Tools.
 
-    def _answer_tool(self, call: local.ToolCall, output: str, respond: bool) -> None:
-        result = local.ToolResult(call_id=call.call_id, name=call.name, arguments=call.arguments, output=output)
+    def _answer_tool(self, result: local.ToolResult, respond: bool) -> None:
         self._core.answer_tool(result, self._clock(), respond=respond)
         self._carry_out()
 

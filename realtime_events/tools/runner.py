@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 
 from ..events.base import LocalEvent
-from ..events.local import ToolCall, ToolDone, ToolFailed, ToolProgress, ToolStarted
+from ..events.local import ToolCall, ToolDone, ToolFailed, ToolProgress, ToolResult, ToolStarted
 from ..exceptions import ToolError, ToolTimeout, one_line
 from .annotations import injection_key
 from .output import encode_output, failure_text
@@ -36,7 +36,7 @@ __all__ = ["Outcome", "Progress", "ToolRunner"]
 logger = logging.getLogger("realtime_events.tools")
 
 Publish = Callable[[LocalEvent], object]
-Answer = Callable[[ToolCall, str, bool], object]
+Answer = Callable[[ToolResult, bool], object]
 
 _REMEMBERED_CALLS = 4096
 _NOTHING: Any = object()
@@ -77,7 +77,7 @@ class ToolRunner:
     Args:
         registry: the tools, read anew at every call.
         publish: takes the local events `tool.started`, `tool.progress`, `tool.done` and `tool.failed`.
-        answer: takes each call once, with the output for the model and whether a response should follow.
+        answer: takes each call's result once, with the output for the model, and whether a response should follow.
         inject: what to inject, by type; the `ToolCall` itself is added.
         clock: gives seconds; durations are measured with it.
         threads: where sync tools run; by default 16 threads of the runner's own, started when needed.
@@ -262,14 +262,23 @@ class ToolRunner:
         if running.timer is not None:
             running.timer.cancel()
         duration_ms = (self._clock() - running.started_s) * 1000
-        self._tell(self._answer, call, outcome.output, running.respond)
         if outcome.error is None:
             logger.debug("tool %s done in %.1f ms (%s)", call.name, duration_ms, call.call_id)
             self._tell(self._publish, ToolDone(call=call, output=outcome.output, duration_ms=duration_ms))
-            return
-        _log_failure(running, outcome.error)
-        failed = ToolFailed(call=call, error=outcome.error, output=outcome.output, duration_ms=duration_ms)
-        self._tell(self._publish, failed)
+        else:
+            _log_failure(running, outcome.error)
+            failed = ToolFailed(call=call, error=outcome.error, output=outcome.output, duration_ms=duration_ms)
+            self._tell(self._publish, failed)
+        # The answer comes last: it may end the turn, and `turn.done` follows the news of its tools.
+        result = ToolResult(
+            call_id=call.call_id,
+            name=call.name,
+            arguments=call.arguments,
+            output=outcome.output,
+            ok=outcome.error is None,
+            duration_ms=duration_ms,
+        )
+        self._tell(self._answer, result, running.respond)
 
     def _tell(self, listener: Callable[..., object], *news: object) -> None:
         """Call a listener; its failure must not keep another from being told."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from realtime_events.events import LocalEvent, ToolCall, ToolDone, ToolFailed, ToolProgress, ToolStarted
+from realtime_events.events import LocalEvent, ToolCall, ToolDone, ToolFailed, ToolProgress, ToolResult, ToolStarted
 from realtime_events.exceptions import ToolArgumentsError, ToolError, ToolNotFound, ToolTimeout
 from realtime_events.tools import Progress, ThreadPool, ToolRegistry, ToolRunner
 
@@ -48,8 +50,8 @@ class Desk:
         self.events.append(event)
         self._changed.set()
 
-    def answer(self, call: ToolCall, output: str, respond: bool) -> None:
-        self.answers.append((call.call_id, output, respond))
+    def answer(self, result: ToolResult, respond: bool) -> None:
+        self.answers.append((result.call_id, result.output, respond))
 
     async def until(self, holds: Callable[[], object]) -> None:
         async with asyncio.timeout(WAIT_S):
@@ -70,6 +72,10 @@ class Desk:
         return next(event.error for event in self.events if isinstance(event, ToolFailed))
 
 
+def tool_tasks() -> list[asyncio.Task[Any]]:
+    return [task for task in asyncio.all_tasks() if task.get_name().startswith("tool ")]
+
+
 @pytest_asyncio.fixture
 async def desk() -> AsyncIterator[Desk]:
     desk = Desk()
@@ -77,7 +83,7 @@ async def desk() -> AsyncIterator[Desk]:
     async with asyncio.timeout(WAIT_S):
         await desk.runner.close()
     assert desk.runner.pending == 0
-    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("tool ")], "B46: a task was left"
+    assert tool_tasks() == [], "B46: a task was left"
 
 
 @pytest.fixture
@@ -325,8 +331,8 @@ class TestOnce:
                 finished.set()
             raise RuntimeError("listener")
 
-        def answer(call: ToolCall, output: str, respond: bool) -> None:
-            said.append(output)
+        def answer(result: ToolResult, respond: bool) -> None:
+            said.append(result.output)
             raise RuntimeError("door")
 
         runner = ToolRunner(desk.registry, publish=publish, answer=answer)
@@ -451,6 +457,7 @@ class TestStopping:
             answer=desk.answer,
         )
         runner.start(ToolCall(call_id="a", name="eager", arguments="{}"))
+        assert tool_tasks() == []
         await runner.close()
         assert len(desk.answers) == 1
         assert ran == []
@@ -483,8 +490,8 @@ class TestStopping:
         await desk.entered.wait()
         async with asyncio.timeout(1):
             await desk.runner.close(grace_s=0.01)
-        assert "tool stubborn a goes on although it was cancelled" in caplog.text
         release.set()
+        assert "tool stubborn a goes on although it was cancelled" in caplog.text
 
     async def test_a_tool_may_close_its_own_runner(self, desk: Desk) -> None:
         """B40: as a hang-up tool does; it runs to its end."""
@@ -526,10 +533,10 @@ class TestStopping:
         await refused.wait()
         closing.cancel()
         await asyncio.wait([closing])
+        release.set()
         assert closing.cancelled()
         threads[0].join(WAIT_S)
         assert not threads[0].is_alive()
-        release.set()
 
     async def test_threads_that_belong_to_somebody_else_stay_open(self, desk: Desk) -> None:
         """Several sessions may share them."""
@@ -572,20 +579,33 @@ class TestByHand:
         assert by_hand.cancelled()
 
 
-async def _nothing() -> None: ...
+class TestMemory:
+    async def test_a_finished_call_leaves_nothing_behind(self, desk: Desk) -> None:
+        """B46: no task, no timer, and no reference to what it was about."""
 
+        class Result:
+            pass
 
-def test_a_runner_remembers_a_bounded_number_of_calls() -> None:
-    """B24: an hour of calls must not grow without end."""
+        results: list[weakref.ref[Result]] = []
 
-    async def main() -> None:
-        registry = ToolRegistry()
-        registry.tool(_nothing, name="nothing")
-        runner = ToolRunner(registry, publish=lambda event: None, answer=lambda *answer: None)
+        @desk.registry.tool
+        async def make() -> AsyncIterator[Any]:
+            result = Result()
+            results.append(weakref.ref(result))
+            yield Progress()
+            yield "made"
+
+        await desk.call("make")
+        scheduled: list[asyncio.TimerHandle] = getattr(asyncio.get_running_loop(), "_scheduled")
+        assert not [handle for handle in scheduled if not handle.cancelled() and "ToolRunner" in repr(handle)]
+        assert not [value for value in vars(desk.runner).values() if isinstance(value, set) and value]
+        gc.collect()
+        assert results[0]() is None
+
+    async def test_a_runner_remembers_a_bounded_number_of_calls(self, desk: Desk) -> None:
+        """B24: an hour of calls must not grow without end."""
         for number in range(5_000):
-            runner.start(ToolCall(call_id=str(number), name="nothing", arguments="{}"))
-            runner.cancel(str(number))
-        assert len(runner._seen) < 5_000
-        await runner.close()
-
-    asyncio.run(main())
+            desk.runner.start(ToolCall(call_id=str(number), name="nothing", arguments="{}"))
+        await desk.until(lambda: len(desk.answers) == 5_000)
+        sizes = [len(value) for value in vars(desk.runner).values() if isinstance(value, dict | set)]
+        assert max(sizes) < 5_000

@@ -31,7 +31,7 @@ class Calls(RuleBasedStateMachine):
         self.runner = ToolRunner(
             self.registry(),
             publish=self.events.append,
-            answer=lambda call, output, respond: self.answers.append(call.call_id),
+            answer=lambda result, respond: self.answers.append(result.call_id),
         )
 
     def registry(self) -> ToolRegistry:
@@ -119,7 +119,7 @@ class Calls(RuleBasedStateMachine):
             self.end(call_id, None)
         self.do(self.runner.close)
         for gate in self.gates.values():
-            _ = gate.cancelled() or gate.done() and gate.exception()  # so that asyncio does not miss a reader
+            _ = gate.cancelled() or (gate.done() and gate.exception())  # so that asyncio does not miss a reader
         self.loop.close()
         assert sorted(self.answers) == sorted(self.started)
         begun = [event.call.call_id for event in self.events if isinstance(event, ToolStarted)]
