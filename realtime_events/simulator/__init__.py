@@ -11,8 +11,9 @@ a socket. Nothing in the client's rooms knows of it.
 
 from __future__ import annotations
 
-from .brains import Brain, Call, EchoBrain, Fail, Plan, Request, RuleBrain, Say, ScriptBrain
+from .brains import EchoBrain, RuleBrain, ScriptBrain
 from .ears import ClipRecogniser, Recogniser
+from .plans import Brain, Call, Fail, Plan, Request, Say
 from .server import Simulator
 from .session import SimulatedSession
 from .stage import Organs

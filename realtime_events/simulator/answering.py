@@ -17,11 +17,11 @@ from ..events.base import ServerEvent
 from ..events.items import Item
 from ..events.response import ResponseCreateParams
 from ..events.server import ResponseOutputAudioDelta
-from .brains import Plan, Request
 from .config import ResponseSettings, input_of, settings_for, wire_format
 from .conversation import Entry, sent_audio, understood
 from .errors import Refusal
 from .generation import Generation
+from .plans import Plan, Request
 from .stage import Stage
 from .tokens import Count, context_tokens
 from .writing import Step
@@ -47,7 +47,6 @@ class Answering:
         self._waiting: list[Callable[[float], None]] = []
         self._wants_answer = False
         self._cached = Count()
-        self._turn = 0
 
     @property
     def active(self) -> Generation | None:
@@ -112,7 +111,6 @@ class Answering:
         if settings.in_band:
             self._active = generation
             self._cached = generation.read
-            self._turn += 1
         self._send(generation.opening())
         if any(entry.heard is None for entry in context):
             self._waiting.append(lambda later: self._think(generation, context, later))
@@ -134,8 +132,6 @@ class Answering:
             instructions=settings.instructions,
             output_modalities=settings.output_modalities,
             metadata=settings.metadata,
-            session_number=self._stage.number,
-            turn=self._turn,
         )
 
     def _run(self, generation: Generation, plan: Plan | Exception, now: float) -> None:

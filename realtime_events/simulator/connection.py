@@ -17,9 +17,8 @@ from aiohttp import WSMessage, WSMsgType, web
 log = logging.getLogger("realtime_events.simulator")
 
 CLOSE_TIMEOUT_S = 1.0
-FRAMES_PER_TURN = 64
+FRAMES_PER_TURN = 32
 UNSENT_LIMIT = 1_000
-GOING_AWAY = 1001
 INTERNAL_ERROR = 1011
 
 
@@ -59,6 +58,7 @@ class Connection:
         self._wake = asyncio.Event()
         self._relieved = asyncio.Event()
         self._closing: tuple[int, str] | None = None
+        self._taken = 0
 
     async def run(self) -> None:
         """Serve until the client leaves, the session closes, or `close()` is called."""
@@ -82,10 +82,10 @@ class Connection:
 
     async def _read(self) -> None:
         try:
-            while True:
-                message = await self._socket.receive()
-                if not await self._take(message):
-                    return
+            while await self._take(await self._socket.receive()):
+                self._taken += 1
+                if self._taken % FRAMES_PER_TURN == 0:  # receive() does not suspend while frames are buffered
+                    await asyncio.sleep(0)
         finally:
             self.close(1000, "")
 

@@ -23,9 +23,9 @@ from ..events.server import (
     ResponseOutputItemDone,
 )
 from ..events.session import AudioConfig, AudioOutput
-from .brains import Call, Fail, Plan, Say
 from .config import ResponseSettings, wire_format
 from .conversation import Entry
+from .plans import Call, Fail, Plan, Say
 from .stage import Stage
 from .tokens import Count, usage
 from .writing import CallWriter, Place, SpeechWriter, Step, TextWriter, Writer

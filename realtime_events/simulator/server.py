@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Self
 
 from ..exceptions import ConfigurationError
 from ..protocol import Dialect
-from .brains import Brain, RuleBrain
+from .brains import RuleBrain
 from .ears import ClipRecogniser, Recogniser
+from .plans import Brain
 from .registry import Registry, Settings
 from .session import LIFETIME_S, SimulatedSession
 from .stage import Organs

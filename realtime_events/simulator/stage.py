@@ -15,10 +15,10 @@ import msgspec
 
 from ..events.base import ServerEvent
 from ..events.session import SessionConfig
-from .brains import Brain
 from .conversation import Conversation
 from .ears import Recogniser
 from .ids import Ids
+from .plans import Brain
 from .timeline import Timeline
 from .voice import Voice
 
