@@ -34,7 +34,7 @@ LAGGING_SHARE = 0.8
 CANCEL_TIMEOUT_S = 0.05
 NEVER_REPORTED = (HandlerFailed, HandlerSlow, HandlerLagging)
 
-E = TypeVar("E")
+E_co = TypeVar("E_co", covariant=True)
 Put = Callable[[Any], None]
 
 
@@ -75,7 +75,9 @@ class Inbox:
                 self.dropped += 1
                 break
         if self._dispatcher.close_when_full or len(self.queue) > self.max_pending:
-            self._dispatcher.overflow(f"{self.place} holds {len(self.queue):,} unhandled events")
+            log.error("the lane of %s is full", self.place)
+            # Without the file: the reason goes to the server in the CLOSE frame.
+            self._dispatcher.overflow(f"{self.place.name} holds {len(self.queue):,} unhandled events")
 
     def _report(self) -> None:
         self._dispatcher.report(
@@ -170,8 +172,13 @@ class Subscription(Inbox):
         self._wake: asyncio.Future[None] | None = None
 
     def put(self, event: Any) -> None:
-        if self.when is not None and not self.when(event):
-            return
+        if self.when is not None:
+            try:
+                if not self.when(event):
+                    return
+            except Exception as error:
+                self._dispatcher.failed(self.place, event, error)
+                return
         self.queue.append(event)
         if len(self.queue) > self._warn_at:
             self.crowded()
@@ -200,7 +207,7 @@ class Subscription(Inbox):
         return event
 
 
-class Stream(AsyncIterator[E], Generic[E]):
+class Stream(AsyncIterator[E_co], Generic[E_co]):
     """The events of some names, from now on, as an async iterator; it ends when the session ends for good.
 
     Leaving an `async with` block, `aclose()` or forgetting the stream unsubscribes it.
@@ -210,17 +217,17 @@ class Stream(AsyncIterator[E], Generic[E]):
         self._subscription = subscription
         self._forget = weakref.finalize(self, dispatcher.unsubscribe, subscription)
 
-    def __aiter__(self) -> Stream[E]:
+    def __aiter__(self) -> Stream[E_co]:
         return self
 
-    async def __anext__(self) -> E:
+    async def __anext__(self) -> E_co:
         try:
             return await self._subscription.next()  # type: ignore[no-any-return]
         except StopAsyncIteration:
             self._forget()
             raise
 
-    async def __aenter__(self) -> Stream[E]:
+    async def __aenter__(self) -> Stream[E_co]:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -481,9 +488,10 @@ def _asynchronous_call(dispatcher: Dispatcher, registration: Registration) -> Ca
     if registration.delivery == "thread":
         arguments = (session,) if registration.wants_session else ()
 
-        async def call(event: Any) -> None:
+        async def in_thread(event: Any) -> None:
             await asyncio.to_thread(fn, event, *arguments)
 
+        call = in_thread
     elif registration.is_async:
         call = (lambda event: fn(event, session)) if registration.wants_session else fn
     elif not middlewares:
@@ -491,11 +499,12 @@ def _asynchronous_call(dispatcher: Dispatcher, registration: Registration) -> Ca
     else:
         plain = _unguarded_plain_call(dispatcher, registration)
 
-        async def call(event: Any) -> None:
+        async def awaited(event: Any) -> None:
             result = plain(event)
             if inspect.isawaitable(result):
                 await result
 
+        call = awaited
     return _wrapped(call, middlewares, session)
 
 

@@ -10,7 +10,7 @@ import ssl as ssl_module
 from dataclasses import dataclass
 from typing import Literal
 
-from .endpoint import Dialect, Kind
+from .endpoint import Dialect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class Options:
     """
 
     dialect: Dialect | None = None
-    kind: Kind = "realtime"
+    kind: Literal["realtime", "transcription"] = "realtime"
     connect_timeout_s: float = 10.0
     ping_interval_s: float | None = 10.0
     ping_timeout_s: float = 20.0

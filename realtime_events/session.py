@@ -12,7 +12,7 @@ import itertools
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
@@ -26,11 +26,10 @@ from .exceptions import (
     AudioFormatError,
     ConfigurationError,
     ConnectionLostError,
-    RealtimeError,
     TransportError,
     one_line,
 )
-from .handlers import keys_of
+from .handlers import key_of, keys_of
 from .lanes import Dispatcher, Stream
 from .options import Options
 from .protocol import codec, dialect
@@ -112,9 +111,9 @@ class Session:
         self._wanted = config
         self._dial = dial
         self._clock = clock
-        self._dialect = options.dialect or endpoint.dialect
+        self._dialect: dialect.Dialect = options.dialect or endpoint.dialect
         prefix, numbers = secrets.token_hex(4), itertools.count(1)
-        self._new_id = lambda kind: f"{kind}_{prefix}{next(numbers):06x}"
+        self._new_id: Callable[[str], str] = lambda kind: f"{kind}_{prefix}{next(numbers):06x}"
         self._core = Core(
             new_id=self._new_id, retain_audio_bytes=options.retain_audio, splits_items=self._dialect == "beta"
         )
@@ -324,23 +323,11 @@ class Session:
     def _rejected_event(self) -> ClientEvent | None:
         return next((e.sent_event for e in self._core.effects.after if isinstance(e, local.SendRejected)), None)
 
-    def _decoder(self) -> Callable[[bytes], Any]:
+    def _decoder(self) -> Callable[[bytes], Event]:
         """Give the quickest way from a frame to a canonical event."""
-        decode: Callable[[bytes], Any] = codec.decoder(
-            dialect=self._dialect, side="server", kind=self._options.kind
-        ).decode
-        if self._dialect == "beta":
-            wire = decode
-            decode = lambda data: dialect.to_ga(wire(data))  # noqa: E731
-        if log.isEnabledFor(logging.DEBUG):
-            inner = decode
-
-            def decode(data: bytes) -> Any:
-                event = inner(data)
-                log.debug("← %s %r", event.type, event)
-                return event
-
-        return decode
+        wire = codec.decoder(dialect=self._dialect, side="server", kind=self._options.kind).decode
+        ga = wire if self._dialect == "ga" else lambda data: dialect.to_ga(wire(data))
+        return _logged(ga) if log.isEnabledFor(logging.DEBUG) else ga
 
     def _recover(self, data: bytes, error: Exception) -> Event:
         """Name a frame that is no known event; each type is warned of once in a session."""
@@ -546,7 +533,7 @@ class Session:
 
     def emit(self, name: str, payload: Any = None) -> bool:
         """Emit an application event (`app.…`) to this session's handlers; true if anybody listens."""
-        return self._dispatcher.publish_named(keys_of((name,))[0], payload)
+        return self._dispatcher.publish_named(key_of(name), payload)
 
     @_as_wait_for
     async def wait_for(
@@ -595,6 +582,17 @@ def with_voice(config: SessionConfig, voice: str | None) -> SessionConfig:
     return msgspec.structs.replace(config, audio=msgspec.structs.replace(audio, output=output))
 
 
+def _logged(decode: Callable[[bytes], Event]) -> Callable[[bytes], Event]:
+    """Log every event that is decoded."""
+
+    def logged(data: bytes) -> Event:
+        event = decode(data)
+        log.debug("← %s %r", event.type, event)
+        return event
+
+    return logged
+
+
 def _settle(future: asyncio.Future[Any], outcome: Any) -> None:
     if future.done():
         return
@@ -624,10 +622,10 @@ def _user_item(content: str | Item | list[ContentPart]) -> Item:
 def _client_event(event: ClientEvent | Mapping[str, Any]) -> ClientEvent:
     if isinstance(event, ClientEvent):
         return event
-    if isinstance(session := event.get("session"), Mapping):
-        dialect.session_config(session)
-    if isinstance(response := event.get("response"), Mapping):
-        dialect.response_params(response)
+    if isinstance(event.get("session"), Mapping):
+        dialect.session_config(event["session"])
+    if isinstance(event.get("response"), Mapping):
+        dialect.response_params(event["response"])
     decoded = codec.decode(msgspec.json.encode(event), side="client")
     if isinstance(decoded, ClientEvent):
         return decoded

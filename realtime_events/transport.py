@@ -48,6 +48,7 @@ LARGE_SEND_BYTES = 32 * 1024
 LATE_TICK_S = 1.0
 READ_FIRST_S = 0.5
 BODY_EXCERPT_BYTES = 2048
+CLOSE_REASON_BYTES = 123
 ABNORMAL_CLOSURE = 1006  # RFC 6455 section 7.4.1: no CLOSE frame was received
 MESSAGE_TOO_BIG = 1009
 
@@ -123,7 +124,7 @@ async def dial(url: str, headers: dict[str, str], how: Dialling | None = None) -
                 autoping=False,
                 autoclose=False,
                 heartbeat=None,
-                timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT_S),
+                timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT_S),  # pyright: ignore[reportCallIssue]
                 max_msg_size=how.max_frame_bytes,
                 compress=0,
                 decode_text=False,
@@ -202,7 +203,7 @@ class WebSocketTransport:
         if self._ended.done():
             return self._ended.result()
         if message.type is aiohttp.WSMsgType.CLOSE:
-            return Ending(message.data or 1005, one_line(message.extra or "", limit=123), "server")
+            return Ending(message.data or 1005, one_line(message.extra or "", limit=CLOSE_REASON_BYTES), "server")
         if message.type is aiohttp.WSMsgType.ERROR and isinstance(message.data, aiohttp.WebSocketError):
             return self._protocol_ending(message.data)
         return Ending(ABNORMAL_CLOSURE, "the connection ended without a CLOSE frame", "network")
@@ -270,7 +271,7 @@ class WebSocketTransport:
             self._ended.set_result(Ending(code, reason, "client"))
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await self._ws.close(code=code, message=reason.encode()[:123])
+                await self._ws.close(code=code, message=_close_reason(reason))
         except (TimeoutError, ConnectionError, aiohttp.ClientError) as error:
             log.debug("no clean close: %s", type(error).__name__)
         finally:
@@ -282,6 +283,11 @@ class WebSocketTransport:
         if pool is not None:
             self._response.close()
             await pool.give_back()
+
+
+def _close_reason(reason: str) -> bytes:
+    """Cut a reason to what a CLOSE frame holds (RFC 6455 section 5.5), never within a character."""
+    return reason.encode()[:CLOSE_REASON_BYTES].decode(errors="ignore").encode()
 
 
 class _Pool:

@@ -336,6 +336,21 @@ async def test_a_wait_removes_itself_on_timeout_and_on_cancellation() -> None:
         assert not session._dispatcher._subscribers
 
 
+async def test_a_predicate_of_a_stream_that_raises_is_reported_and_ends_nothing() -> None:
+    rt, peer, failures = Realtime(), Peer(), []
+    rt.on("handler.failed", failures.append)
+    async with asyncio.timeout(5), joined(peer, rt) as session:
+        stream = session.stream("*", when=lambda event: event.no_such_field)
+        waiting = asyncio.create_task(session.wait_for("*", when=lambda event: event.no_such_field))
+        await asyncio.sleep(0)
+        peer.say(SPEECH)
+        with pytest.raises(AttributeError):
+            await waiting
+        assert not session.is_closed
+        await stream.aclose()
+    assert isinstance(failures[0].error, AttributeError) and "stream" in failures[0].handler
+
+
 async def test_a_forgotten_stream_unsubscribes_itself() -> None:
     """B06: leaving a loop early leaves nothing behind."""
     peer = Peer()

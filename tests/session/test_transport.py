@@ -182,6 +182,41 @@ async def test_after_the_end_sending_raises_and_says_how_it_ended() -> None:
             await transport.send(b"{}")
 
 
+async def test_a_sender_whose_peer_takes_nothing_is_freed_after_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """T3: 5 s; here 50 ms."""
+    monkeypatch.setattr("realtime_events.transport.SEND_TIMEOUT_S", 0.05)
+    gone = asyncio.Event()
+
+    async def behave(ws: web.WebSocketResponse) -> None:
+        ws._req.transport.pause_reading()  # type: ignore[union-attr]
+        await gone.wait()
+
+    async with door_to(behave, ping_interval_s=None) as transport:
+        reading = asyncio.create_task(until_it_ends(transport))
+        with pytest.raises(ConnectionLostError, match="a send was blocked"):
+            await transport.send(b"x" * 50_000_000)
+        ending = await reading
+        gone.set()
+    assert (ending.code, ending.initiator) == (1006, "network")
+
+
+async def test_a_reason_too_long_for_a_close_frame_is_cut_between_characters() -> None:
+    reasons: list[str] = []
+    read = asyncio.Event()
+
+    async def behave(ws: web.WebSocketResponse) -> None:
+        message = await ws.receive()
+        reasons.append(message.extra)
+        read.set()
+
+    async with door_to(behave) as transport:
+        reading = asyncio.create_task(until_it_ends(transport))
+        await transport.close(1011, "é" * 100)
+        await reading
+        await read.wait()
+    assert reasons == ["é" * 61]
+
+
 # ── keep-alive ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
