@@ -49,7 +49,7 @@ from .events import (
     TurnDetection,
     UnknownEvent,
 )
-from .events.builders import assistant, audio, image, system, text, user
+from .events.builders import assistant, image, system, text, user
 from .exceptions import (
     AudioFormatError,
     AuthenticationError,
@@ -131,7 +131,6 @@ __all__ = [
     "TurnDetection",
     "UnknownEvent",
     "assistant",
-    "audio",
     "image",
     "system",
     "text",
