@@ -141,7 +141,9 @@ class _Tidier:
 
     def _tidy_below(self, word: str, value: Any) -> Any:
         if word in _LISTS_OF_SCHEMAS:
-            return [self._tidy(one) for one in value]
+            tidied = [self._tidy(one) for one in value]
+            # msgspec 0.19 names null first; last, it reads as an afterthought with every version.
+            return sorted(tidied, key=_is_null) if word == "anyOf" else tidied
         if word in _MAPS_OF_SCHEMAS:
             return {name: self._tidy(one) for name, one in value.items()}
         return self._tidy(value) if word in _SINGLE_SCHEMAS and not isinstance(value, bool) else value
@@ -151,6 +153,10 @@ class _Tidier:
         while (name := _referred(node)) and name in self._shared and name not in self._recursive:
             node = {**self._shared[name], **{word: value for word, value in node.items() if word != "$ref"}}
         return node
+
+
+def _is_null(node: Schema) -> bool:
+    return node.get("type") == "null"
 
 
 def _referred(node: Schema) -> str:

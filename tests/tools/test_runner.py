@@ -596,7 +596,7 @@ class TestMemory:
             yield "made"
 
         await desk.call("make")
-        scheduled: list[asyncio.TimerHandle] = getattr(asyncio.get_running_loop(), "_scheduled")
+        scheduled: list[asyncio.TimerHandle] = vars(asyncio.get_running_loop())["_scheduled"]
         assert not [handle for handle in scheduled if not handle.cancelled() and "ToolRunner" in repr(handle)]
         assert not [value for value in vars(desk.runner).values() if isinstance(value, set) and value]
         gc.collect()
