@@ -14,8 +14,8 @@ from typing import BinaryIO
 import msgspec
 
 from ..exceptions import AudioFormatError
-from ._samples import check_pcm16
 from .g711 import decode_alaw, decode_ulaw, encode_alaw, encode_ulaw
+from .samples import check_pcm16
 
 __all__ = [
     "PCM16",

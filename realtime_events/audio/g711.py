@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import pairwise
 
-from ._samples import check_pcm16, from_samples, to_samples
+from .samples import check_pcm16, from_samples, to_samples
 
 __all__ = ["decode_alaw", "decode_ulaw", "encode_alaw", "encode_ulaw"]
 

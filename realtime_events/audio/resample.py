@@ -15,7 +15,7 @@ import math
 from functools import cache, lru_cache
 
 from ..exceptions import AudioFormatError
-from ._samples import check_pcm16
+from .samples import check_pcm16
 
 __all__ = ["Resampler"]
 

@@ -1,6 +1,6 @@
 """Pcm16 bytes as numbers, and back.
 
-Owns the one place that knows the byte order of the machine: pcm16 on the wire is little-endian.
+Owns the one place that knows the byte order of the machine: pcm16 on the wire is little-endian. Knows no rate.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from array import array
 from collections.abc import Iterable
 
 from ..exceptions import AudioFormatError
+
+__all__ = ["check_pcm16", "from_samples", "to_samples"]
 
 _BIG_ENDIAN = sys.byteorder == "big"
 
