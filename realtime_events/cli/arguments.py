@@ -1,0 +1,124 @@
+"""What may be typed: the commands, their options, and what is said about a word that is none of them.
+
+Owns the parser. Knows no command's work. Before it: `main`; after it: the command's own file, by the name in
+`arguments.command`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+from pathlib import Path
+from typing import NoReturn
+
+PROGRAM = "realtime-events"
+ABOUT = "An event-emitter framework for OpenAI's Realtime API."
+APP_HELP = "a file or module, and the name of its Realtime where it has several: app.py, app.py:rt, package.app:rt"
+SIMULATE_HELP = "talk to a simulator on this machine instead of the service; needs no key"
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that says in one line what is wrong, and which word may have been meant."""
+
+    def error(self, message: str) -> NoReturn:
+        """Leave with exit code 2."""
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Turn arguments into the settings of one command; leaves with a sentence where they make no sense."""
+    parser, commands = build()
+    if not argv:
+        parser.print_help()
+        parser.exit(0)
+    word = next((word for word in argv if not word.startswith("-")), None)
+    if word is not None and word not in commands:
+        parser.error(f"unknown command {word!r}{_did_you_mean(word, list(commands))}")
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:
+        commands[arguments.command].error(_about_unknown(unknown[0], commands[arguments.command]))
+    arguments.argv = argv
+    return arguments
+
+
+def build() -> tuple[Parser, dict[str, Parser]]:
+    """Give the parser, and the parser of each command."""
+    from .. import __version__
+
+    parser = Parser(prog=PROGRAM, description=ABOUT, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    group = parser.add_subparsers(dest="command", metavar="command", required=True, parser_class=Parser)
+
+    def add(name: str, about: str) -> Parser:
+        return group.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".", allow_abbrev=False)
+
+    commands = {
+        "demo": _demo(add("demo", "a bot, a tool call and speech against the simulator: no key, no network")),
+        "run": _run(add("run", "run an application")),
+        "chat": _chat(add("chat", "talk by text in the terminal")),
+        "simulate": _simulate(
+            add("simulate", "run the simulator by itself, for any client; its URL is the first line")
+        ),
+        "events": _events(add("events", "show events with their spellings, direction and fields")),
+        "tools": _tools(add("tools", "show the tool schemas that the model is given")),
+        "doctor": add("doctor", "show versions, key, endpoint and extras of this machine"),
+    }
+    return parser, commands
+
+
+def _demo(parser: Parser) -> Parser:
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    parser.add_argument("--audio", type=Path, metavar="out.wav", help="write the assistant's speech to a WAV file")
+    return parser
+
+
+def _run(parser: Parser) -> Parser:
+    parser.add_argument("app", help=APP_HELP)
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--text", action="store_true", help="talk to it by text: one line, one turn; /quit ends")
+    how.add_argument("--wav", type=Path, metavar="in.wav", help="say a WAV file to it, wait for the answer, and end")
+    parser.add_argument("--simulate", action="store_true", help=SIMULATE_HELP)
+    parser.add_argument("--reload", action="store_true", help="start again whenever a Python file beside it changes")
+    parser.epilog = (
+        "A file that starts itself, by asyncio.run(...) or under `if __name__ == '__main__'`, is started as it is. "
+        "With --text or --wav, or with the name of its Realtime, its start is left out and the Realtime is connected."
+    )
+    return parser
+
+
+def _chat(parser: Parser) -> Parser:
+    parser.add_argument("--simulate", action="store_true", help=SIMULATE_HELP)
+    return parser
+
+
+def _simulate(parser: Parser) -> Parser:
+    parser.add_argument("--host", default="127.0.0.1", help="where to listen; loopback unless you say otherwise")
+    parser.add_argument("--port", type=int, default=0, metavar="N", help="0, the default, takes a free one")
+    parser.add_argument("--dialect", choices=["ga", "beta"], default="ga", help="the spelling it speaks")
+    return parser
+
+
+def _events(parser: Parser) -> Parser:
+    parser.add_argument("glob", nargs="?", default="*", help="a name in any spelling, or a glob: 'response.*.delta'")
+    return parser
+
+
+def _tools(parser: Parser) -> Parser:
+    parser.add_argument("app", help=APP_HELP)
+    return parser
+
+
+def _about_unknown(word: str, parser: Parser) -> str:
+    if not word.startswith("-"):
+        return f"one argument too many: {word!r}"
+    name = word.partition("=")[0]
+    options = re.findall(r"--[\w-]+", parser.format_help())
+    if name in options:
+        return f"option {name!r} belongs behind the command"
+    return f"unknown option {name!r}{_did_you_mean(name, options)}"
+
+
+def _did_you_mean(word: str, words: list[str]) -> str:
+    near = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,46 @@
+"""`run app.py`: a user's application, connected and kept running, talked to, or started as it starts itself.
+
+Before it: the arguments; after it: `loading.py` for the application, then serving, talking or speaking.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from pathlib import Path
+
+from .loading import Program, Target
+from .reloading import supervise
+from .serving import serve, until_sigterm
+from .simulate import Clip, simulated
+from .speaking import load_speech, speak
+from .talking import talk
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """Run an application."""
+    if arguments.reload:
+        return supervise(arguments)
+    target = Target.parse(arguments.app)
+    is_asked_for = arguments.text or arguments.wav is not None or target.name is not None
+    speech = None if arguments.wav is None else load_speech(arguments.wav)
+    with simulated(arguments.simulate, _known(arguments.wav, speech)) as endpoint:
+        program = Program(target, with_start=not is_asked_for)
+        if endpoint is not None:
+            for application in program.applications().values():
+                application.endpoint = endpoint
+        if program.starts_itself and not is_asked_for:
+            return program.start()
+        application = program.application(target.name)
+        if arguments.text:
+            return asyncio.run(until_sigterm(talk(application)))
+        if speech is not None:
+            return asyncio.run(until_sigterm(speak(application, speech)))
+        return asyncio.run(until_sigterm(serve(application)))
+
+
+def _known(path: Path | None, speech: bytes | None) -> Clip | None:
+    """Give a recording with the words that stand in the text file beside it, for the simulator to understand."""
+    if path is None or speech is None or not path.with_suffix(".txt").is_file():
+        return None
+    return Clip(speech, " ".join(path.with_suffix(".txt").read_text("utf-8").split()))

@@ -1,0 +1,148 @@
+"""A conversation by recorded speech: a WAV file in, the turns that it causes out.
+
+Owns the sending of a recording in real time and the wait for its answers. Before it: `run --wav` and `demo`; after it:
+`Session.send_audio`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import wave
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..audio import PCM16, AudioFormat, Resampler, read_wav
+from ..events import ResponseCreate, TurnStarted
+from ..exceptions import AudioFormatError, ConfigurationError, RealtimeError
+from .output import Printer, seconds
+from .serving import opened
+
+if TYPE_CHECKING:
+    from ..app import Realtime
+    from ..protocol.turns import Turn
+    from ..session import Session
+
+PIECE_MS = 20
+SILENCE_MS = 10_000  # enough for the most patient turn detection
+NOTICE_S = 1.0  # how long the server may take to notice speech at the very end
+NO_SPEECH_S = 15.0
+TURN_TIMEOUT_S = 120.0
+
+
+def load_speech(path: Path) -> bytes:
+    """Read a mono 16-bit WAV file as pcm16 at 24 kHz.
+
+    Raises:
+        ConfigurationError: It cannot be read, or its audio is of another kind.
+    """
+    try:
+        with wave.open(str(path), "rb") as file:
+            rate = file.getframerate()
+        return Resampler(rate, PCM16.rate).feed(read_wav(path, rate=rate))
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror or error}") from None
+    except (wave.Error, EOFError, AudioFormatError) as error:
+        raise ConfigurationError(f"{path}: {error or 'the file ends too early'}") from None
+
+
+async def speak(application: Realtime, speech: bytes) -> int:
+    """Connect an application, say a recording to it, and show the turns that it causes."""
+    printer = Printer()
+    async with application.connect() as session:
+        printer.note(opened(session))
+        printer.said("you", "(speaking)", seconds(PCM16.duration_ms(len(speech))))
+        for turn in await say_to(session, speech):
+            show(printer, turn)
+    return 0
+
+
+def show(printer: Printer, turn: Turn) -> None:
+    """Print a turn that has ended."""
+    if turn.user_text:
+        printer.said("you", turn.user_text)
+    for call in turn.tool_calls:
+        printer.tool(call.name, call.arguments, call.output)
+    note = f"{seconds(turn.audio_ms)} of speech" if turn.audio_ms else ""
+    printer.said("assistant", turn.text or f"({turn.status})", note)
+
+
+async def say_to(session: Session, speech: bytes, *, silence_ms: float = SILENCE_MS, pace: float = 1.0) -> list[Turn]:
+    """Send pcm16 speech in pieces of 20 ms and silence after it, and give the turns that it causes, all ended.
+
+    Args:
+        session: A session whose input format is one of the wire's.
+        speech: pcm16 mono at 24 kHz.
+        silence_ms: How much silence follows at the most; turn detection hears by it that the speech is over.
+        pace: The speed relative to real time; infinite is as fast as the connection takes it.
+
+    Raises:
+        RealtimeError: No turn began: the server heard no speech.
+    """
+    turns: list[Turn] = []
+    begun = 0
+    async with session.stream("turn.started", "turn.done") as events:
+        sending = asyncio.create_task(_send(session, speech, silence_ms, pace), name="realtime_events.cli.speech")
+        try:
+            await _sent(sending, speech, pace)
+            while len(turns) < begun or not begun:
+                event = await _within(TURN_TIMEOUT_S if begun else NO_SPEECH_S, events)
+                begun += isinstance(event, TurnStarted)
+                if not isinstance(event, TurnStarted):
+                    turns.append(event.turn)
+        finally:
+            sending.cancel()
+            await asyncio.wait({sending})
+    return turns
+
+
+async def _sent(sending: asyncio.Task[None], speech: bytes, pace: float) -> None:
+    """Wait until the speech is over, so that a turn which ends in the middle of it does not end the wait."""
+    speech_s = PCM16.duration_ms(len(speech)) / 1000
+    await asyncio.wait({sending}, timeout=(speech_s + NOTICE_S) / pace)
+    if sending.done():
+        sending.result()
+
+
+async def _within(timeout: float, events: Any) -> Any:
+    try:
+        async with asyncio.timeout(timeout):
+            return await anext(events)
+    except TimeoutError:
+        raise RealtimeError(f"no turn began or ended within {timeout:g} s; did the server hear speech?") from None
+    except StopAsyncIteration:
+        raise RealtimeError("the session ended before the answer") from None
+
+
+async def _send(session: Session, speech: bytes, silence_ms: float, pace: float) -> None:
+    wire = _input_format(session)
+    await _send_pieces(session, _encoded(speech, wire), wire, pace)
+    detection = (
+        session.config.audio.input.turn_detection if session.config.audio and session.config.audio.input else None
+    )
+    if not detection:
+        await session.commit_audio()
+        await session.send(ResponseCreate())
+        return
+    await _send_pieces(session, wire.silence(silence_ms), wire, pace)
+
+
+async def _send_pieces(session: Session, audio: bytes, wire: AudioFormat, pace: float) -> None:
+    loop, size = asyncio.get_running_loop(), wire.n_bytes(PIECE_MS)
+    due = loop.time()
+    for start in range(0, len(audio), size):
+        await session.send_audio(audio[start : start + size])
+        due += PIECE_MS / 1000 / pace
+        await asyncio.sleep(max(0.0, due - loop.time()) if math.isfinite(pace) else 0)
+
+
+def _input_format(session: Session) -> AudioFormat:
+    heard = session.config.audio.input if session.config.audio else None
+    stated = heard.format if heard else None
+    if not stated or not stated.type or stated.type == "audio/pcm":
+        return PCM16
+    return AudioFormat(type=stated.type, rate=8_000)
+
+
+def _encoded(speech: bytes, wire: AudioFormat) -> bytes:
+    return wire.from_pcm16(Resampler(PCM16.rate, wire.rate).feed(speech))
