@@ -10,7 +10,7 @@ import asyncio
 import inspect
 import logging
 import signal
-from collections.abc import AsyncIterator, Generator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -177,11 +177,11 @@ class Connecting:
             await self._session.close()
 
     async def _open(self) -> Session:
-        return await self._app._session(self._changes).open()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        return await self._app._session(self._changes).open()  # pyright: ignore[reportPrivateUsage]
 
 
 @asynccontextmanager
-async def _closed_by_signals(session: Session) -> AsyncIterator[None]:
+async def _closed_by_signals(session: Session) -> AsyncGenerator[None]:
     """Close the session on SIGINT and SIGTERM while the block runs."""
     loop = asyncio.get_running_loop()
     closing: set[asyncio.Task[None]] = set()
@@ -189,7 +189,7 @@ async def _closed_by_signals(session: Session) -> AsyncIterator[None]:
     def close() -> None:
         closing.add(loop.create_task(session.close(), name="realtime_events.app.signal"))
 
-    handled = []
+    handled: list[signal.Signals] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         with suppress(NotImplementedError, ValueError, RuntimeError):  # Windows, or not the main thread
             loop.add_signal_handler(number, close)

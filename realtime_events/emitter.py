@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import itertools
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 import pyee
 
@@ -27,7 +28,15 @@ from .handlers import (
 )
 from .lanes import Dispatcher
 
+if TYPE_CHECKING:
+    from .overloads import On
+
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _as_on(method: Callable[..., Any]) -> On:
+    """Give a method back with the overloads that tell type checkers the payload of each event."""
+    return cast("On", method)
 
 
 class Registrar:
@@ -36,6 +45,7 @@ class Registrar:
     def _register(self, registration: Registration) -> None:
         raise NotImplementedError
 
+    @_as_on
     def on(
         self,
         *targets: Any,
@@ -59,6 +69,7 @@ class Registrar:
         """
         return self._decorate(targets, when=when, delivery=delivery, max_pending=max_pending)
 
+    @_as_on
     def once(
         self,
         *targets: Any,
@@ -80,8 +91,12 @@ class Registrar:
         return decorate if fn is None else decorate(fn)
 
 
-class Emitter(Registrar, pyee.EventEmitter):
+# pyee takes any string as an event and any callable as a key of its registry. Here `on` knows its events, and the keys
+# are registrations: narrower on purpose, and said once.
+class Emitter(Registrar, pyee.EventEmitter):  # type: ignore[misc]
     """A pyee emitter with a bounded, ordered lane for each handler in each session."""
+
+    _events: dict[str, OrderedDict[Registration, Registration]]  # type: ignore[assignment]
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,7 +110,7 @@ class Emitter(Registrar, pyee.EventEmitter):
 
     def _register(self, registration: Registration) -> None:
         for key in registration.keys:
-            self._add_event_handler(key, registration, registration)
+            self._add_event_handler(key, registration, registration)  # pyright: ignore[reportUnknownMemberType]
         self._order[registration] = next(self._serials)
         self._forget_tables()
 
@@ -129,7 +144,7 @@ class Emitter(Registrar, pyee.EventEmitter):
             for registration in list(self._events.get(key, ())):
                 self._discard(key, registration)
 
-    def _discard(self, key: str, registration: Any) -> None:
+    def _discard(self, key: str, registration: Registration) -> None:
         with self._lock:
             handlers = self._events.get(key)
             if handlers is None or handlers.pop(registration, None) is None:
@@ -158,7 +173,7 @@ class Emitter(Registrar, pyee.EventEmitter):
 
     def listeners(self, event: str) -> list[Callable[..., Any]]:
         """Give the functions registered for exactly this event (or glob), in order."""
-        return [registration.fn for registration in self._events.get(key_of(event), ())]  # type: ignore[attr-defined]
+        return [registration.fn for registration in self._events.get(key_of(event), ())]
 
     # Publishing.
 
@@ -189,7 +204,7 @@ class Emitter(Registrar, pyee.EventEmitter):
             dispatcher.forget_table()
 
 
-def _same(registration: Any, f: Callable[..., Any]) -> bool:
+def _same(registration: Registration, f: Callable[..., Any]) -> bool:
     return registration is f or registration.fn == f
 
 

@@ -172,8 +172,12 @@ async def _resolve(source: KeySource | None) -> str | None:
     if source is None or isinstance(source, str):
         return source
     given = source()
-    key = await given if inspect.isawaitable(given) else given
-    if not isinstance(key, str) or not key:  # pyright: ignore[reportUnnecessaryIsInstance]
+    return _checked(await given if inspect.isawaitable(given) else given)
+
+
+def _checked(key: object) -> Secret:
+    """Take what a user's callable gave, whatever its annotation says."""
+    if not isinstance(key, str) or not key:
         raise ConfigurationError(f"the api_key callable gave {type(key).__name__}, not a key")
     return Secret(key)
 

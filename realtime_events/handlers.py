@@ -67,6 +67,7 @@ class Registration:
 
 
 def is_glob(key: str) -> bool:
+    """Say whether a registry key stands for more than one name."""
     return "*" in key or "?" in key or "[" in key
 
 
@@ -134,9 +135,11 @@ def _unknown(name: str) -> str:
 
 def split_callable(args: tuple[Any, ...]) -> tuple[tuple[Any, ...], Callable[..., Any] | None]:
     """Split the positional arguments of `on` into targets and, if the last one is no event class, the handler."""
-    if args and callable(args[-1]) and not (isinstance(args[-1], type) and issubclass(args[-1], Event)):
-        return args[:-1], args[-1]
-    return args, None
+    return (args[:-1], args[-1]) if args and _is_handler(args[-1]) else (args, None)
+
+
+def _is_handler(argument: object) -> bool:
+    return callable(argument) and not (isinstance(argument, type) and issubclass(argument, Event))
 
 
 def inspect_handler(
@@ -225,12 +228,12 @@ def _annotated_targets(fn: Callable[..., Any], place: Place) -> tuple[type[Event
         raise ConfigurationError(
             f"{place}: the annotation of the first parameter cannot be resolved: {error}"
         ) from None
-    names = [name for name in inspect.signature(fn).parameters]
-    hint = hints.get(names[0]) if names else None
-    members = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    hint = hints.get(next(iter(inspect.signature(fn).parameters), ""))
+    is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    members: tuple[Any, ...] = typing.get_args(hint) if is_union else (hint,)
     if not members or not all(isinstance(m, type) and issubclass(m, Event) for m in members):
         raise ConfigurationError(
-            f"{place}: a bare @on reads the event from the annotation of the first parameter; annotate it with an event "
-            'class, or name the event: @rt.on("response.done")'
+            f"{place}: a bare @on reads the event from the annotation of the first parameter; annotate it with an "
+            'event class, or name the event: @rt.on("response.done")'
         )
     return members

@@ -326,8 +326,10 @@ class Session:
     def _decoder(self) -> Callable[[bytes], Event]:
         """Give the quickest way from a frame to a canonical event."""
         wire = codec.decoder(dialect=self._dialect, side="server", kind=self._options.kind).decode
-        ga = wire if self._dialect == "ga" else lambda data: dialect.to_ga(wire(data))
-        return _logged(ga) if log.isEnabledFor(logging.DEBUG) else ga
+        decode: Callable[[bytes], Event] = wire
+        if self._dialect == "beta":
+            decode = lambda data: dialect.to_ga(wire(data))  # noqa: E731
+        return _logged(decode) if log.isEnabledFor(logging.DEBUG) else decode
 
     def _recover(self, data: bytes, error: Exception) -> Event:
         """Name a frame that is no known event; each type is warned of once in a session."""
