@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..session import Session
 
 PIECE_MS = 20
+REAL_TIME = 1.0
 SILENCE_MS = 10_000  # enough for the most patient turn detection
 NOTICE_S = 1.0  # how long the server may take to notice speech at the very end
 NO_SPEECH_S = 15.0
@@ -52,7 +53,7 @@ async def speak(application: Realtime, speech: bytes) -> int:
     async with application.connect() as session:
         printer.note(opened(session))
         printer.said("you", "(speaking)", seconds(PCM16.duration_ms(len(speech))))
-        for turn in await say_to(session, speech):
+        for turn in await say_to(session, speech, pace=REAL_TIME):
             show(printer, turn)
     return 0
 
@@ -67,7 +68,7 @@ def show(printer: Printer, turn: Turn) -> None:
     printer.said("assistant", turn.text or f"({turn.status})", note)
 
 
-async def say_to(session: Session, speech: bytes, *, silence_ms: float = SILENCE_MS, pace: float = 1.0) -> list[Turn]:
+async def say_to(session: Session, speech: bytes, *, silence_ms: float = SILENCE_MS, pace: float) -> list[Turn]:
     """Send pcm16 speech in pieces of 20 ms and silence after it, and give the turns that it causes, all ended.
 
     Args:
