@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import ssl as ssl_module
 import weakref
@@ -412,7 +413,8 @@ def _as_ours(error: BaseException, place: str, how: Dialling) -> TransportError 
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return _failed(f"the host name {error.host!r} cannot be resolved", can_reconnect=True)
     if isinstance(error, aiohttp.ClientConnectorError):
-        return _failed(f"cannot connect to {place}: {error.strerror or 'refused'}", can_reconnect=True)
+        why = os.strerror(error.errno).lower() if error.errno else one_line(str(error.os_error), limit=200)
+        return _failed(f"cannot connect to {place}: {why}", can_reconnect=True)
     if isinstance(error, aiohttp.InvalidURL):
         return _failed(f"{place!r} is no URL that can be connected to", can_reconnect=False)
     if isinstance(error, aiohttp.ClientError | OSError | socket.gaierror):
