@@ -86,8 +86,8 @@ def _type_of(parameter: inspect.Parameter, fn: Callable[..., Any], keys: list[st
     try:
         tp = _resolve(parameter.annotation, fn)
     except Exception as error:  # noqa: BLE001  evaluating text that somebody wrote can raise anything
-        text = _text_of(parameter.annotation)
-        match = _OPTIONAL_NAME.fullmatch(text.strip())
+        text = _text_of(without_none(parameter.annotation))
+        match = _OPTIONAL_NAME.fullmatch(text.replace("'", "").replace('"', "").strip())
         named = match[1].rpartition(".")[2] if match else ""
         for key in keys:
             if named and key.rpartition(".")[2] == named:

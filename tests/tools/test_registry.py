@@ -13,7 +13,7 @@ import pytest
 from realtime_events.events import SessionConfig, SessionUpdate, ToolCall
 from realtime_events.exceptions import ConfigurationError, ToolNotFound
 from realtime_events.protocol import encode
-from realtime_events.tools import Tool, ToolOptions, ToolRegistry
+from realtime_events.tools import Tool, ToolOptions, ToolRegistry, ToolSettings
 from realtime_events.tools.registry import SESSION_TYPE
 
 if TYPE_CHECKING:
@@ -154,7 +154,13 @@ class TestInjection:
         def three(session: Optional[Session], city: str) -> None: ...  # noqa: UP045  the old spelling
         def four(session: realtime_events.session.Session, city: str) -> None: ...  # noqa: F821
 
-        for fn in (one, two, three, four):
+        def five(session: "Session", city: str) -> None: ...  # noqa: UP037  a quoted name inside a text
+        def six(session: 'Optional["Session"]', city: str) -> None: ...  # noqa: UP037, UP045
+        def seven(session: Any, city: str) -> None: ...
+
+        # As it stands in a module without `from __future__ import annotations`.
+        seven.__annotations__ = {"session": Optional["Session"], "city": str}
+        for fn in (one, two, three, four, five, six, seven):
             tool = self.tool_of(fn)
             assert tool.injected == {"session": SESSION_TYPE}
             assert list(tool.parameters["properties"]) == ["city"]
@@ -282,6 +288,11 @@ def test_what_cannot_be_called_is_refused(registry: ToolRegistry, what: Any) -> 
     """With what was given."""
     with pytest.raises(ConfigurationError, match=re.escape(repr(what))):
         registry.tool(name="it")(what)
+
+
+def test_every_option_can_be_written_in_the_decorator() -> None:
+    """The typed keywords and the options are one list."""
+    assert set(ToolSettings.__annotations__) == set(ToolOptions.__struct_fields__)
 
 
 class TestNames:

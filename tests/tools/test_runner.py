@@ -7,6 +7,7 @@ import contextlib
 import gc
 import json
 import logging
+import sys
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -350,6 +351,21 @@ class TestOnce:
         assert desk.runner.pending == 1
         await desk.until(lambda: desk.answers)
 
+    @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
+    async def test_tasks_that_start_at_once_change_nothing(self, desk: Desk) -> None:
+        """B30: a tool that ends in its first step is answered after `start`, and once."""
+        asyncio.get_running_loop().set_task_factory(getattr(asyncio, "eager_task_factory"))  # noqa: B009  new in 3.12
+
+        @desk.registry.tool
+        async def quick(call: ToolCall) -> str:
+            return "quick" if desk.runner.pending else "answered already"
+
+        desk.runner.start(ToolCall(call_id="a", name="quick", arguments="{}"))
+        assert desk.answers == []
+        await desk.until(lambda: desk.answers)
+        assert desk.answers == [("a", "quick", True)]
+        assert [type(event) for event in desk.events] == [ToolStarted, ToolDone]
+
 
 class TestTimeouts:
     async def test_a_slow_tool_is_answered_with_its_limit_and_cancelled(self, desk: Desk) -> None:
@@ -469,6 +485,7 @@ class TestStopping:
         await desk.entered.wait()
         await desk.runner.close()
         desk.runner.start(ToolCall(call_id="b", name="patient", arguments="{}"))
+        assert tool_tasks() == []
         await desk.runner.close()
         assert [answer[0] for answer in desk.answers] == ["a", "b"]
         assert all("the session was closed" in answer[1] for answer in desk.answers)

@@ -128,5 +128,5 @@ class Calls(RuleBasedStateMachine):
         assert ended == self.answers
 
 
-Calls.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+Calls.TestCase.settings = settings(stateful_step_count=25)
 TestAnyOrderOfThings = Calls.TestCase
