@@ -235,7 +235,10 @@ class AudioFormatError(RealtimeError, ValueError):
 
 
 class RestError(RealtimeError):
-    """An HTTP call of the API failed. Fields: `status`, `code`, `message`, `request_id`, `retry_after_s`, `retryable`."""
+    """An HTTP call of the API failed.
+
+    Fields: `status`, `code`, `message`, `request_id`, `retry_after_s`, `retryable`.
+    """
 
     def __init__(
         self,

@@ -104,6 +104,7 @@ class Lane(Inbox):
         self._width = width
 
     def put(self, event: Any) -> None:
+        """Queue an event, and start the task that empties the queue if it rests."""
         queue = self.queue
         queue.append(event)
         if len(queue) > self._warn_at:
@@ -155,6 +156,7 @@ class LatestLane(Lane):
     __slots__ = ()
 
     def put(self, event: Any) -> None:
+        """Queue an event in place of the one that waits."""
         self.queue.clear()
         super().put(event)
 
@@ -172,6 +174,7 @@ class Subscription(Inbox):
         self._wake: asyncio.Future[None] | None = None
 
     def put(self, event: Any) -> None:
+        """Queue an event that fits, and wake the iterator."""
         if self.when is not None:
             try:
                 if not self.when(event):
@@ -185,14 +188,17 @@ class Subscription(Inbox):
         self.wake()
 
     def wake(self) -> None:
+        """Let the iterator look again."""
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
     def end(self, _error: Exception) -> None:
+        """End the stream after what it holds."""
         self.ended = True
         self.wake()
 
     async def next(self) -> Any:
+        """Give the oldest event, or wait for one."""
         while not self.queue:
             if self.ended:
                 raise StopAsyncIteration
@@ -251,6 +257,7 @@ class Wait:
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
     def put(self, event: Any) -> None:
+        """Settle the wait with an event that fits."""
         if self.future.done():
             return
         try:
@@ -262,6 +269,7 @@ class Wait:
             self.future.set_result(event)
 
     def end(self, error: Exception) -> None:
+        """Fail the wait."""
         if not self.future.done():
             self.future.set_exception(error)
 

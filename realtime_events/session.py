@@ -56,7 +56,9 @@ MANNERS = ("closed by the application", 1000)
 class Dial(Protocol):
     """How a session gets its door; `transport.dial` by default, a memory pipe in tests."""
 
-    async def __call__(self, url: str, headers: dict[str, str], options: Options) -> Transport: ...
+    async def __call__(self, url: str, headers: dict[str, str], options: Options) -> Transport:
+        """Open the connection."""
+        ...
 
 
 async def dial_websocket(url: str, headers: dict[str, str], options: Options) -> Transport:

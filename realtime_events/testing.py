@@ -20,7 +20,7 @@ import msgspec
 
 from .endpoint import Dialect, Endpoint
 from .events import client, server
-from .events.base import ClientEvent, Event
+from .events.base import Event
 from .events.session import SessionConfig
 from .exceptions import ConnectionLostError
 from .options import Options

@@ -162,6 +162,7 @@ class WebSocketTransport:
         return self._frames
 
     async def run(self, on_frame: OnFrame) -> Ending:
+        """Read frames until the connection ends, and say how it ended."""
         if self._alive is not None:
             self._alive.start()
         try:
@@ -218,6 +219,7 @@ class WebSocketTransport:
         return Ending(code, str(broken), "client", broken)
 
     async def send(self, data: bytes) -> None:
+        """Send one text frame; raises `ConnectionLostError` where the connection has ended."""
         if self._ended.done() or self._closing is not None:
             raise self._lost()
         self._sending += 1
@@ -259,9 +261,11 @@ class WebSocketTransport:
         self.abort()
 
     def abort(self) -> None:
+        """Drop the socket at once, freeing the reader and every sender."""
         self._socket.abort()
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close within half a second, whatever the peer does; a cancelled call still completes."""
         if self._closing is None:
             # A task of its own, so that a cancelled close() still completes.
             self._closing = self._loop.create_task(self._close(code, reason), name="realtime_events.transport.close")

@@ -23,7 +23,7 @@ from ..events.base import ClientEvent, Event
 from ..events.items import Item
 from ..events.session import SessionConfig
 from ..exceptions import LocalProtocolError, ResponseFailed
-from .requests import Request, Requests, server_error
+from .requests import Requests, server_error
 from .turns import RunningResponse, Turn
 
 SWALLOW: Final = object()
@@ -180,10 +180,12 @@ class Core:
     # The session.
 
     def session_created(self, event: server.SessionCreated, now: float) -> None:
+        """The session exists."""
         self.session_id = event.session.id or self.session_id
         self._configured(event.session)
 
     def session_updated(self, event: server.SessionUpdated, now: float) -> None:
+        """The session was changed; the oldest update is confirmed."""
         self._configured(event.session)
         self.acknowledged(event, now)
 
@@ -194,11 +196,13 @@ class Core:
         self._bytes_per_ms = BYTES_PER_MS.get(kind or "", BYTES_PER_MS["audio/pcm"])
 
     def acknowledged(self, event: Any, now: float) -> None:
+        """Settle the request that an event acknowledges."""
         request = self._requests.acknowledged_by(event)
         if request is not None and request.waiter is not None:
             self.effects.settled.append((request.waiter, event))
 
     def error(self, event: server.ErrorEvent, now: float) -> None:
+        """Settle or report the request that an error is about."""
         request = self._requests.blamed_by(event)
         if isinstance(request and request.event, client.ResponseCreate) and self._response_refused(event, request, now):
             return
@@ -235,6 +239,7 @@ class Core:
         self.effects.after.append(local.TurnStarted(turn=self._incoming))
 
     def response_created(self, event: server.ResponseCreated, now: float) -> None:
+        """A response has begun; an in-band one belongs to the turn that asked for it, or begins one."""
         response = event.response
         running = self._running(response.id or "")
         if response.conversation_id is None:
@@ -265,6 +270,7 @@ class Core:
         return running
 
     def text_delta(self, event: Any, now: float) -> None:
+        """More text of a part."""
         if event.item_id == self._last_item and event.content_index == self._last_index:
             self._last_pieces.append(event.delta)
             return
@@ -280,12 +286,15 @@ class Core:
         return pieces
 
     def text_done(self, event: server.ResponseOutputTextDone, now: float) -> None:
+        """The whole text of a part, which wins over its deltas."""
         self._begin_part(event, now)[:] = [event.text]
 
     def transcript_done(self, event: server.ResponseOutputAudioTranscriptDone, now: float) -> None:
+        """The whole transcript of a part, which wins over its deltas."""
         self._begin_part(event, now)[:] = [event.transcript]
 
     def audio_delta(self, event: server.ResponseOutputAudioDelta, now: float) -> None:
+        """More audio: counted, and kept only where that was asked for."""
         running = self._last
         if running is None or running.id != event.response_id:
             running = self._last = self._running(event.response_id)
@@ -301,6 +310,7 @@ class Core:
             turn.audio += event.delta[: self._retain_audio_bytes - len(turn.audio)]
 
     def response_done(self, event: server.ResponseDone, now: float) -> None:
+        """A response has ended, and with it perhaps its turn or its batch of tool calls."""
         response = event.response
         running = self._responses.pop(response.id or "", None) or RunningResponse(response.id or "")
         self._last, self._last_item = None, ""
@@ -352,17 +362,20 @@ class Core:
     # Tool calls: one run for each call_id, one follow-up for each response.
 
     def output_item_added(self, event: server.ResponseOutputItemAdded, now: float) -> None:
+        """An item has begun; a call's name is noted for the dialect that leaves it out later."""
         item = event.item
         if item.type == "function_call" and item.call_id and item.name:
             self._call_names[item.call_id] = item.name
 
     def arguments_done(self, event: server.ResponseFunctionCallArgumentsDone, now: float) -> None:
+        """A call is complete: the first of the three events that show it."""
         # The beta dialect leaves the name out; it came with the item.
         name = event.name or self._call_names.get(event.call_id, "")
         if name:
             self._start_call(event.call_id, name, event.arguments, event.item_id, event.response_id)
 
     def output_item_done(self, event: server.ResponseOutputItemDone, now: float) -> None:
+        """An item is complete: the second event that shows a call."""
         self._note_call(event.item, event.response_id)
         if self._splits_items:
             self.effects.after.append(server.ConversationItemDone(event_id=event.event_id, item=event.item))
@@ -399,6 +412,7 @@ class Core:
     # The user's side.
 
     def speech_started(self, event: server.InputAudioBufferSpeechStarted, now: float) -> None:
+        """The user speaks: a turn begins, and players are flushed if that interrupts a response."""
         self.user_speaking = True
         if self._active is not None and self._interrupts():
             self.effects.before.append(local.AudioFlush(response_id=self._active))
@@ -406,6 +420,7 @@ class Core:
             self._begin_turn(now)
 
     def speech_stopped(self, event: server.InputAudioBufferSpeechStopped, now: float) -> None:
+        """The user has stopped; what waited for it goes out, unless the server answers by itself."""
         self.user_speaking = False
         if self._incoming is not None:
             self._incoming.mark("speech_end", now)
@@ -427,6 +442,7 @@ class Core:
         return audio_input.turn_detection if audio_input else None
 
     def transcribed(self, event: transcription.ConversationItemInputAudioTranscriptionCompleted, now: float) -> None:
+        """The user's words are known."""
         turn = self._incoming or self.turn
         if turn is not None and not turn.user_text:
             turn.user_text = event.transcript
@@ -444,6 +460,7 @@ class Core:
         return added
 
     def item_added(self, event: server.ConversationItemAdded, now: float) -> None:
+        """An item is in the conversation."""
         if event.item.id:
             self._items[event.item.id] = None
         self.acknowledged(event, now)
@@ -454,6 +471,7 @@ class Core:
             self.effects.after.append(done)
 
     def item_deleted(self, event: server.ConversationItemDeleted, now: float) -> None:
+        """An item is gone."""
         self._items.pop(event.item_id, None)
         self.acknowledged(event, now)
 

@@ -365,7 +365,7 @@ async def test_no_error_of_the_handshake_shows_the_key_even_with_its_locals() ->
 
 async def test_a_refused_connection_and_a_name_that_nobody_has_are_one_line() -> None:
     async with asyncio.timeout(5):
-        with pytest.raises(TransportError, match=r"cannot connect to ws://127\.0\.0\.1:1/v1: connection refused$") as refused:
+        with pytest.raises(TransportError, match=r"connect to ws://127\.0\.0\.1:1/v1: connection refused$") as refused:
             await dial("ws://127.0.0.1:1/v1?model=x", {}, Dialling())
         assert refused.value.can_reconnect and "model" not in str(refused.value)
         with pytest.raises(TransportError, match=r"'nobody\.invalid' cannot be resolved"):
