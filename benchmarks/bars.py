@@ -47,7 +47,7 @@ def median(runs: Runs, client: str, metric: str) -> float:
 
 def verdicts(results: Mapping[str, Runs]) -> list[Verdict]:
     """Holds every bar for which the run has the numbers of both sides."""
-    return [*_bursts(results), *_import(results), *_idle(results), *_long(results), *_send(results)]
+    return [*_bursts(results), *_import(results), *_idle(results), *_long(results), *_extras(results)]
 
 
 def _bursts(results: Mapping[str, Runs]) -> Iterable[Verdict]:
@@ -69,11 +69,12 @@ def _bursts(results: Mapping[str, Runs]) -> Iterable[Verdict]:
             yield Verdict(title, bar, min(cheaper) / ours, below_openai, at_least=True)
 
 
-def _send(results: Mapping[str, Runs]) -> Iterable[Verdict]:
-    runs = results.get("send_audio", {})
-    if {OURS, FLOOR} <= runs.keys():
-        ratio = median(runs, OURS, "us") / median(runs, FLOOR, "us")
-        yield Verdict(SCENARIOS["send_audio"].title, "at most 1.5 × the floor", ratio, 1.5)
+def _extras(results: Mapping[str, Runs]) -> Iterable[Verdict]:
+    for name, limit in (("send_audio", 1.5), ("tool_turn", 3.0)):
+        runs, metric = results.get(name, {}), SCENARIOS[name].metric
+        if {OURS, FLOOR} <= runs.keys():
+            ratio = median(runs, OURS, metric) / median(runs, FLOOR, metric)
+            yield Verdict(SCENARIOS[name].title, f"at most {limit:g} × the floor", ratio, limit)
 
 
 def _import(results: Mapping[str, Runs]) -> Iterable[Verdict]:

@@ -19,6 +19,7 @@ PLACEHOLDER = "@@@@@@"
 """Stands for the number of a response in its ids; no base64 has it."""
 
 WORDS = ("Bring", " a", " light", " jacket", " today,", " since", " the", " evening", " will", " be", " cooler.")
+TOOL = "no_op"
 AUDIO_CHUNKS = 8
 BYTES_PER_MS = 48
 """24 kHz, 16 bit, mono."""
@@ -26,12 +27,16 @@ BYTES_PER_MS = 48
 
 @dataclass(frozen=True)
 class Traffic:
-    """What one trigger brings: so many responses of so many deltas, as text or as audio of `delta_ms` each."""
+    """What one trigger brings: so many responses of so many deltas, as text or as audio of `delta_ms` each.
+
+    With `tool`, the first of two responses also calls a tool; the second waits for its output and to be asked for.
+    """
 
     kind: str = "text"
     responses: int = 1
     deltas: int = 1000
     delta_ms: int = 100
+    tool: bool = False
 
     @property
     def events(self) -> int:
@@ -53,9 +58,14 @@ def pieces(traffic: Traffic) -> list[str] | list[bytes]:
     return [chunks[index % AUDIO_CHUNKS] for index in range(traffic.deltas)]
 
 
-def response_frames(traffic: Traffic) -> list[bytes]:
-    """Gives the WebSocket frames of one whole response, ids still to be stamped."""
-    return [text_frame(json.dumps(event, separators=(",", ":")).encode()) for event in _numbered(_response(traffic))]
+def response_frames(traffic: Traffic, *, call: bool = False) -> list[bytes]:
+    """Gives the WebSocket frames of one whole response, which may call a tool; ids still to be stamped."""
+    return [event_frame(event) for event in _numbered(_response(traffic, call))]
+
+
+def event_frame(event: dict[str, Any]) -> bytes:
+    """Gives the frame of an event."""
+    return text_frame(json.dumps(event, separators=(",", ":")).encode())
 
 
 def stamp(frames: bytes, number: int) -> bytes:
@@ -81,7 +91,7 @@ def session_event(name: str) -> bytes:
             "output": {"format": {"type": "audio/pcm", "rate": 24000}, "voice": "marin", "speed": 1.0},
         },
     }
-    return text_frame(json.dumps({"type": name, "event_id": "event_bench_session", "session": session}).encode())
+    return event_frame({"type": name, "event_id": "event_bench_session", "session": session})
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -99,7 +109,7 @@ def _numbered(events: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield {"type": event.pop("type"), "event_id": f"event_{PLACEHOLDER}{index:09d}", **event}
 
 
-def _response(traffic: Traffic) -> Iterator[dict[str, Any]]:
+def _response(traffic: Traffic, call: bool) -> Iterator[dict[str, Any]]:
     chunks = pieces(traffic)
     whole = "".join(WORDS) if traffic.kind == "audio" else "".join(map(str, chunks))
     field = "transcript" if traffic.kind == "audio" else "text"
@@ -126,7 +136,31 @@ def _response(traffic: Traffic) -> Iterator[dict[str, Any]]:
     yield {"type": "conversation.item.done", "previous_item_id": None, "item": _item(content)}
     done = {"response_id": ids["response_id"], "output_index": 0, "item": _item(content)}
     yield {"type": "response.output_item.done", **done}
-    yield {"type": "response.done", "response": _resource("completed", [_item(content)])}
+    if call:
+        yield from _call(ids["response_id"])
+    output = [_item(content), _call_item("completed")] if call else [_item(content)]
+    yield {"type": "response.done", "response": _resource("completed", output)}
+
+
+def _call(response_id: str) -> Iterator[dict[str, Any]]:
+    place = {"response_id": response_id, "output_index": 1}
+    ids = {"item_id": f"item_call_{PLACEHOLDER}", "call_id": call_id(PLACEHOLDER)}
+    yield {"type": "response.output_item.added", **place, "item": _call_item("in_progress")}
+    yield {"type": "conversation.item.added", "previous_item_id": None, "item": _call_item("in_progress")}
+    yield {"type": "response.function_call_arguments.delta", **place, **ids, "delta": "{}"}
+    yield {"type": "response.function_call_arguments.done", **place, **ids, "name": TOOL, "arguments": "{}"}
+    yield {"type": "conversation.item.done", "previous_item_id": None, "item": _call_item("completed")}
+    yield {"type": "response.output_item.done", **place, "item": _call_item("completed")}
+
+
+def call_id(number: str) -> str:
+    """Gives the id of the call of a response."""
+    return f"call_bench_{number}"
+
+
+def _call_item(status: str) -> dict[str, Any]:
+    item = {"id": f"item_call_{PLACEHOLDER}", "object": "realtime.item", "type": "function_call", "status": status}
+    return {**item, "call_id": call_id(PLACEHOLDER), "name": TOOL, "arguments": "{}"}
 
 
 def _item(content: list[dict[str, str]]) -> dict[str, Any]:

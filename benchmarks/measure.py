@@ -88,6 +88,17 @@ async def idle(client: type[Client], url: str, traffic: Traffic, count: int) -> 
     return {"kb": (after - before) / count / 1000}
 
 
+async def turn(client: type[Client], url: str, traffic: Traffic, count: int) -> Numbers:
+    """Gives the time on the clock from the trigger to the end of its last response, the median of many."""
+    took_s: list[float] = []
+    async with client(url, Tally(traffic)) as app, app.session() as live:
+        for _ in range(count):
+            before_s = time.perf_counter()
+            await live.respond()
+            took_s.append(time.perf_counter() - before_s)
+    return {"ms": statistics.median(took_s) * 1e3}
+
+
 async def send(client: type[Client], url: str, traffic: Traffic, count: int) -> Numbers:
     """Gives the CPU time of sending one piece of audio, and makes sure that the server got every piece."""
     tally = Tally(traffic)
@@ -114,7 +125,7 @@ def _resident_bytes() -> int:
     return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-MEASURES = {measure.__name__: measure for measure in (burst, long, growth, idle, send)}
+MEASURES = {measure.__name__: measure for measure in (burst, long, growth, idle, turn, send)}
 
 
 def main() -> None:

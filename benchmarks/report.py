@@ -48,6 +48,8 @@ METHOD = """
   set over 500 sessions after the first 200, divided. Growth over a long session is what tracemalloc sees after 110,000
   deltas, less what it saw after 10,000. A conversation keeps its items (here one for each 1,000 deltas) with their
   text, but no audio: the bar allows the text itself and a few bytes per delta for the items.
+- With `--all` there are paced streams, the sending of audio (CPU of the call; the server tells how many pieces it got),
+  and a turn of two responses with a tool call between them, on the clock, since there the server works too.
 """
 
 

@@ -103,6 +103,17 @@ _SCENARIOS = (
         is_extra=True,
     ),
     Scenario(
+        "tool_turn",
+        "A turn with one call of a tool that does nothing, on the clock",
+        "turn",
+        "ms",
+        "ms",
+        clients=(FLOOR, OURS, "openai_on"),
+        traffic=Traffic("text", responses=2, deltas=1, tool=True),
+        count=500,
+        is_extra=True,
+    ),
+    Scenario(
         "paced_text",
         "1,000 text deltas a second",
         "burst",

@@ -3,7 +3,7 @@
 Owns as much WebSocket as a client of the Realtime API needs on loopback, by hand, so that it costs less than any
 client: the frames of a response are encoded when the server starts and written in large pieces. It answers
 `session.update`, sends the traffic at `response.create`, counts `input_audio_buffer.append` and tells the count at
-`commit`, and hands each tool output back to the stopwatch of the connection. It checks nothing that the client sends.
+`commit`, and goes on after a tool call only when its output has come.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.frames import Traffic, response_frames, session_event, stamp, text_frame
+from benchmarks.frames import Traffic, call_id, event_frame, response_frames, session_event, stamp
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 SLICE_BYTES = 1 << 16
@@ -32,10 +32,12 @@ class Script:
     rate_hz: float = 0.0
     frames: list[bytes] = field(init=False)
     whole: bytes = field(init=False)
+    with_call: bytes = field(init=False)
 
     def __post_init__(self) -> None:
         self.frames = response_frames(self.traffic)
         self.whole = b"".join(self.frames)
+        self.with_call = b"".join(response_frames(self.traffic, call=True))
 
 
 class Connection:
@@ -47,6 +49,7 @@ class Connection:
         self._writer = writer
         self._responses = 0
         self._appends = 0
+        self._call_id = ""
         self._sending: asyncio.Task[None] | None = None
 
     async def serve(self) -> None:
@@ -102,12 +105,28 @@ class Connection:
         if event["type"] == "session.update":
             self._writer.write(session_event("session.updated"))
         elif event["type"] == "response.create":
-            self._sending = asyncio.create_task(self._send_responses(), name="bench responses")
+            self._on_create()
+        elif event["type"] == "conversation.item.create":
+            self._on_item(event["item"])
         elif event["type"] == "input_audio_buffer.commit":
             self._send({"type": "input_audio_buffer.committed", "item_id": f"item_{self._appends}"})
 
+    def _on_create(self) -> None:
+        if not self._script.traffic.tool:
+            self._sending = asyncio.create_task(self._send_responses(), name="bench responses")
+        elif not self._call_id:  # Who asks for more without having answered the call waits in vain.
+            self._responses += 1
+            calls = self._responses % 2 == 1
+            self._call_id = call_id(f"{self._responses:06d}") if calls else ""
+            self._writer.write(stamp(self._script.with_call if calls else self._script.whole, self._responses))
+
+    def _on_item(self, item: dict[str, Any]) -> None:
+        self._send({"type": "conversation.item.added", "previous_item_id": None, "item": item})
+        if item["type"] == "function_call_output" and item["call_id"] == self._call_id:
+            self._call_id = ""
+
     def _send(self, event: dict[str, Any]) -> None:
-        self._writer.write(text_frame(json.dumps({"event_id": "event_bench", **event}).encode()))
+        self._writer.write(event_frame({"event_id": "event_bench", **event}))
 
     async def _send_responses(self) -> None:
         for _ in range(self._script.traffic.responses):

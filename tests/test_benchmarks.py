@@ -48,6 +48,15 @@ async def test_the_floor_hears_exactly_what_the_server_sent(traffic: Traffic) ->
     assert (tally.deltas, tally.payload, tally.responses) == (2 * traffic.events, 2 * traffic.payload, 4)
 
 
+async def test_the_server_goes_on_after_a_call_once_it_has_the_output_of_the_tool() -> None:
+    traffic = Traffic("text", responses=2, deltas=1, tool=True)
+    tally = Tally(traffic)
+    async with asyncio.timeout(10), serving(traffic) as url, floor.Client(url, tally) as app, app.session() as live:
+        await live.respond()
+        await live.respond()
+    assert (tally.deltas, tally.responses) == (4, 4)
+
+
 async def test_the_server_tells_how_many_pieces_of_audio_it_got() -> None:
     tally = Tally(TRAFFIC[1])
     async with asyncio.timeout(10), serving(TRAFFIC[1]) as url, floor.Client(url, tally) as app, app.session() as live:

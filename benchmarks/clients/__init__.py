@@ -114,6 +114,11 @@ class Tally:
             raise AssertionError(f"heard {self.deltas} deltas, {self.payload} of payload in {triggers} triggers")
 
 
+async def no_op() -> str:
+    """Does nothing: the tool that every client offers."""
+    return "done"
+
+
 def load(name: str) -> type[Client]:
     """Gives the client of a name; only then is its library imported."""
     client: type[Client] = importlib.import_module(f"benchmarks.clients.{name}").Client

@@ -13,11 +13,13 @@ from typing import Any, Union
 import aiohttp
 import msgspec
 
-from benchmarks.clients import Live, Tally
-from realtime_events.events.client import InputAudioBufferAppend
+from benchmarks.clients import Live, Tally, no_op
+from realtime_events.events.client import ConversationItemCreate, InputAudioBufferAppend
+from realtime_events.events.items import Item
 from realtime_events.events.server import SERVER_EVENTS
 
-Handler = Callable[[Any], Awaitable[None]]
+RESPOND = '{"type":"response.create"}'
+Handler = Callable[[Any, Any], Awaitable[None]]
 
 
 class Client:
@@ -27,9 +29,14 @@ class Client:
         self._url = url
         self._tally = tally
         self._decode = msgspec.json.Decoder(Union[SERVER_EVENTS]).decode  # noqa: UP007 - a union made from a tuple
-        handlers = {tally.delta_name: self._on_delta, "response.done": self._on_done}
-        handlers["input_audio_buffer.committed"] = self._on_committed
+        handlers = {
+            tally.delta_name: self._on_delta,
+            "response.function_call_arguments.done": self._on_call,
+            "response.done": self._on_done,
+            "input_audio_buffer.committed": self._on_committed,
+        }
         self._encode = msgspec.json.Encoder().encode
+        self._answered = False
         self._handlers: dict[type, Handler] = {
             event: handlers[name] for event in SERVER_EVENTS if (name := event.__struct_config__.tag) in handlers
         }
@@ -49,7 +56,7 @@ class Client:
             reading = asyncio.create_task(self._read(socket))
 
             async def respond() -> None:
-                await socket.send_str('{"type":"response.create"}')
+                await socket.send_str(RESPOND)
                 await self._tally.settled()
 
             async def append(pcm: bytes) -> None:
@@ -68,13 +75,21 @@ class Client:
             event = self._decode(message.data)
             handler = self._handlers.get(type(event))
             if handler is not None:
-                await handler(event)
+                await handler(event, socket)
 
-    async def _on_delta(self, event: Any) -> None:
+    async def _on_delta(self, event: Any, socket: Any) -> None:
         self._tally.heard(event.delta)
 
-    async def _on_done(self, event: Any) -> None:
+    async def _on_done(self, event: Any, socket: Any) -> None:
+        if self._answered:
+            self._answered = False
+            await socket.send_str(RESPOND)
         self._tally.response_done()
 
-    async def _on_committed(self, event: Any) -> None:
+    async def _on_call(self, event: Any, socket: Any) -> None:
+        item = Item(type="function_call_output", call_id=event.call_id, output=await no_op())
+        await socket.send_frame(self._encode(ConversationItemCreate(item=item)), aiohttp.WSMsgType.TEXT)
+        self._answered = True
+
+    async def _on_committed(self, event: Any, socket: Any) -> None:
         self._tally.audio_committed(event.item_id)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from benchmarks.clients import Live, Tally
+from benchmarks.clients import Live, Tally, no_op
 from realtime_events import Endpoint, Realtime
 from realtime_events.events import ResponseCreate
 
@@ -19,6 +19,8 @@ class Client:
         self._rt = Realtime(endpoint=Endpoint(url=url.replace("http", "ws", 1), api_key="test-key"))
         self._rt.on(tally.delta_name, self._on_delta)
         self._rt.on("response.done", self._on_done)
+        if tally.traffic.tool:
+            self._rt.tool(no_op)
 
     async def __aenter__(self) -> Client:
         return self
