@@ -15,18 +15,23 @@ from ..events.server import ErrorDetails, ErrorEvent
 from ..protocol import encode
 from .client_secrets import offered_protocols, wants_beta
 from .config import DEFAULT_MODEL, Kind
-from .connection import Connection
+from .connection import Connection, Peer
 from .errors import Refusal
+from .exchange import Exchange
 from .registry import Registry
-from .session import SimulatedSession
+from .rest import REGISTRY, add_routes
 
-REGISTRY: web.AppKey[Registry] = web.AppKey("registry", Registry)
-CONNECTIONS: web.AppKey[set[Connection]] = web.AppKey("connections", set[Connection])
+CONNECTIONS: web.AppKey[list[Connection]] = web.AppKey("connections", list[Connection])
 
 MAX_FRAME_BYTES = 32 * 1024 * 1024
 CLOSE_TIMEOUT_S = 1.0
 REFUSED = 4000
-WEBSOCKET_PATHS = ("/v1/realtime", "/openai/v1/realtime", "/openai/realtime")
+WEBSOCKET_PATHS = (
+    "/v1/realtime",
+    "/v1/realtime/translations",
+    "/openai/v1/realtime",
+    "/openai/realtime",
+)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -35,10 +40,11 @@ def make_app(registry: Registry) -> web.Application:
     """Make the application of one server."""
     app = web.Application(middlewares=[answer_refusals], client_max_size=MAX_FRAME_BYTES)
     app[REGISTRY] = registry
-    app[CONNECTIONS] = set()
+    app[CONNECTIONS] = []
     for path in WEBSOCKET_PATHS:
         app.router.add_get(path, realtime)
     app.on_shutdown.append(close_connections)
+    add_routes(app)
     app.router.add_get("/healthz", health)
     app.router.add_get("/", status_page)
     return app
@@ -80,34 +86,40 @@ async def realtime(request: web.Request) -> web.StreamResponse:
     """Accept a WebSocket, or refuse it as the service does."""
     registry = request.app[REGISTRY]
     secret = registry.keys.admit(request.headers, request.query)
-    kind: Kind = "transcription" if request.query.get("intent") == "transcription" else "realtime"
-    model = request.query.get("model") or request.query.get("deployment")
-    if secret is not None:
-        kind = secret.kind
-        model = model or getattr(secret.session, "model", None) or DEFAULT_MODEL
-    if not model and kind == "realtime":
+    kind = secret.kind if secret else _kind_asked(request)
+    config = secret.session if secret else None
+    model = request.query.get("model") or request.query.get("deployment") or getattr(config, "model", None)
+    if not model and not secret and kind != "transcription":
         raise Refusal("You must provide a model parameter.", code="missing_model", param="model")
     socket = await _accept(request)
     if wants_beta(request.headers) and registry.settings.dialect == "ga":
         return await _refuse_beta(socket)
-    session = registry.open_session(kind=kind, model=model or DEFAULT_MODEL, config=secret.session if secret else None)
-    await _serve(request, socket, session)
+    await _serve(request, socket, registry.open_session(kind=kind, model=model or DEFAULT_MODEL, config=config))
     return socket
+
+
+def _kind_asked(request: web.Request) -> Kind:
+    if request.path.endswith("/translations"):
+        if "intent" in request.query:
+            raise Refusal("'intent' is not supported for translations.", code="invalid_intent", param="intent")
+        return "translation"
+    return "transcription" if request.query.get("intent") == "transcription" else "realtime"
 
 
 async def close_connections(app: web.Application) -> None:
     """Close every session as a server does that goes away."""
-    for connection in tuple(app[CONNECTIONS]):
+    connections = app[CONNECTIONS]
+    for connection in connections.copy():
         connection.close(WSCloseCode.GOING_AWAY, "the server is shutting down")
 
 
-async def _serve(request: web.Request, socket: web.WebSocketResponse, session: SimulatedSession) -> None:
+async def _serve(request: web.Request, socket: web.WebSocketResponse, session: Peer) -> None:
     connection = Connection(socket, session, request.app[REGISTRY].settings.clock)
-    request.app[CONNECTIONS].add(connection)
+    request.app[CONNECTIONS].append(connection)
     try:
         await connection.run()
     finally:
-        request.app[CONNECTIONS].discard(connection)
+        request.app[CONNECTIONS].remove(connection)
 
 
 async def _accept(request: web.Request) -> web.WebSocketResponse:
@@ -139,7 +151,7 @@ async def _refuse_beta(socket: web.WebSocketResponse) -> web.WebSocketResponse:
     return socket
 
 
-def _row(session: SimulatedSession) -> str:
+def _row(session: Exchange) -> str:
     cells = (
         session.id,
         session.kind,

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from .config import Kind
 from .errors import Refusal
 
 PREFIX = "ek_"
@@ -26,7 +27,7 @@ class ClientSecret(msgspec.Struct, frozen=True, kw_only=True):
 
     value: str
     expires_at: int
-    kind: str
+    kind: Kind
     session: Any
 
 
@@ -38,7 +39,7 @@ class Keys:
         self._unix = unix
         self._secrets: dict[str, ClientSecret] = {}
 
-    def issue(self, *, kind: str, session: Any, seconds: int) -> ClientSecret:
+    def issue(self, *, kind: Kind, session: Any, seconds: int) -> ClientSecret:
         """Make a client secret that is good for `seconds`."""
         self._forget_expired()
         number = len(self._secrets) + 1

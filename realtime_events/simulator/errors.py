@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -96,6 +96,29 @@ def not_matching(param: str, pattern: str) -> Refusal:
     return Refusal(text, code="invalid_value", param=param)
 
 
+_BETA_PARAMS = {
+    "audio.input.format": "input_audio_format",
+    "audio.input.transcription": "input_audio_transcription",
+    "audio.input.noise_reduction": "input_audio_noise_reduction",
+    "audio.input.turn_detection": "turn_detection",
+    "audio.output.format": "output_audio_format",
+    "audio.output.voice": "voice",
+    "audio.output.speed": "speed",
+    "output_modalities": "modalities",
+    "max_output_tokens": "max_response_output_tokens",
+}
+
+
+def beta_param(param: str | None) -> str | None:
+    """Give a field in the words of the beta dialect."""
+    root, _, path = (param or "").partition(".")
+    for ga, beta in _BETA_PARAMS.items():
+        if path == ga or path.startswith(f"{ga}."):
+            tail = "" if ga.endswith("format") else path[len(ga) :]
+            return f"{root}.{beta}{tail}"
+    return param
+
+
 def from_validation(reason: str) -> Refusal:
     """Turn msgspec's sentence about a frame of the wrong shape into the API's."""
     reason = _EVENT.sub("", reason)
@@ -119,14 +142,15 @@ def first_unknown(sent: Any, understood: Any, path: str = "") -> str | None:
     `understood` is what is left of `sent` after it went through the vocabulary, which drops what it does not know.
     """
     if isinstance(sent, dict) and isinstance(understood, dict):
-        for key, value in sent.items():
-            here = f"{path}.{key}" if path else str(key)
+        for key, value in cast(dict[str, Any], sent).items():
+            here = f"{path}.{key}" if path else key
             if key not in understood:
                 return here
             if found := first_unknown(value, understood[key], here):
                 return found
     if isinstance(sent, list) and isinstance(understood, list):
-        for index, (one, other) in enumerate(zip(sent, understood, strict=False)):
+        pairs = zip(_list_of(sent), _list_of(understood), strict=False)
+        for index, (one, other) in enumerate(pairs):
             if found := first_unknown(one, other, f"{path}[{index}]"):
                 return found
     return None
@@ -147,3 +171,7 @@ def _in_word(name: str) -> str:
 
 def _cut(text: str, limit: int = 200) -> str:
     return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+def _list_of(value: Any) -> list[Any]:
+    return list(value)

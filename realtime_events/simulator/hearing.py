@@ -63,7 +63,7 @@ class Hearing:
     def words(self, audio: bytes) -> str:
         """Recognise a piece of the buffer (pcm16 at 24 kHz) for semantic VAD; a slow recogniser is not asked."""
         recogniser = self._stage.organs.recogniser
-        if self._stage.organs.runner is not None and getattr(recogniser, "is_slow", False):
+        if self._stage.runner is not None and getattr(recogniser, "is_slow", False):
             return ""
         try:
             return recogniser.hear(audio)

@@ -18,7 +18,7 @@ from ..events.client import ConversationItemCreate
 from ..events.server import ConversationItemRetrieved
 
 MOST_EVENTS = 1_000
-_HEAVY = {InputAudioBufferAppend: "audio", ResponseOutputAudioDelta: "delta"}
+_HEAVY: dict[type[Event], str] = {InputAudioBufferAppend: "audio", ResponseOutputAudioDelta: "delta"}
 
 
 class EventLog(Sequence[Event]):

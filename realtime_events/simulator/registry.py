@@ -14,8 +14,11 @@ from typing import Any
 from ..protocol import Dialect
 from .client_secrets import Keys
 from .config import DEFAULT_MODEL, Kind
-from .session import LIFETIME_S, SessionSetup, SimulatedSession
+from .ids import Ids
+from .session import SimulatedSession
+from .setup import LIFETIME_S, SessionSetup
 from .stage import Organs
+from .translating import SimulatedTranslation
 
 MOST_CLOSED_SESSIONS = 200
 
@@ -38,28 +41,27 @@ class Registry:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.keys = Keys(settings.api_key, settings.unix)
-        self.sessions: list[SimulatedSession] = []
+        self.new_id = Ids(0)
+        self.sessions: list[SimulatedSession | SimulatedTranslation] = []
         self._count = 0
 
     def open_session(
         self, *, kind: Kind = "realtime", model: str = DEFAULT_MODEL, config: Any = None
-    ) -> SimulatedSession:
+    ) -> SimulatedSession | SimulatedTranslation:
         """Make a session that begins now."""
         self._count += 1
         self._forget_closed()
-        session = SimulatedSession(
-            self.settings.organs,
-            SessionSetup(
-                number=self._count,
-                kind=kind,
-                model=model,
-                dialect=self.settings.dialect,
-                config=config,
-                unix_s=self.settings.unix(),
-                lifetime_s=self.settings.session_lifetime_s,
-            ),
-            now=self.settings.clock(),
+        setup = SessionSetup(
+            number=self._count,
+            kind=kind,
+            model=model,
+            dialect=self.settings.dialect,
+            config=config,
+            unix_s=self.settings.unix(),
+            lifetime_s=self.settings.session_lifetime_s,
         )
+        cls = SimulatedTranslation if kind == "translation" else SimulatedSession
+        session = cls(self.settings.organs, setup, now=self.settings.clock())
         self.sessions.append(session)
         return session
 

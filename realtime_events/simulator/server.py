@@ -17,8 +17,10 @@ from .brains import RuleBrain
 from .ears import ClipRecogniser, Recogniser
 from .plans import Brain
 from .registry import Registry, Settings
-from .session import LIFETIME_S, SimulatedSession
+from .session import SimulatedSession
+from .setup import LIFETIME_S
 from .stage import Organs
+from .translating import SimulatedTranslation
 from .voice import ToneVoice, Voice
 
 if TYPE_CHECKING:
@@ -86,7 +88,7 @@ class Simulator:
         self._runner: web.AppRunner | None = None
 
     @property
-    def sessions(self) -> list[SimulatedSession]:
+    def sessions(self) -> list[SimulatedSession | SimulatedTranslation]:
         """The sessions so far, the newest last; each has its `received` and `sent` events."""
         return self._registry.sessions
 

@@ -138,7 +138,7 @@ class SpeechWriter:
         """Give the audio in pieces of 100 ms, each with the next word."""
         encoder = Encoder(self.audio_format)
         words = iter(self._words)
-        for pcm in _rechunked(self._voice.speak(self._text), PCM16.n_bytes(AUDIO_DELTA_MS)):
+        for pcm in rechunked(self._voice.speak(self._text), PCM16.n_bytes(AUDIO_DELTA_MS)):
             events = self._speak_word(next(words, ""), written)
             spoken_ms = PCM16.duration_ms(len(pcm))
             if data := encoder.feed(pcm):
@@ -241,7 +241,8 @@ def _words(text: str) -> list[str]:
     return _WORD.findall(text) or ([text] if text else [])
 
 
-def _rechunked(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
+def rechunked(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Give the same bytes in chunks of one size; the last may be shorter."""
     rest = b""
     for chunk in chunks:
         rest += chunk

@@ -15,7 +15,7 @@ import pytest
 
 from realtime_events.audio import PCM16, read_wav
 from realtime_events.simulator import ClipRecogniser, Organs, Plan, Request, Say, SimulatedSession, ToneVoice
-from realtime_events.simulator.session import SessionSetup
+from realtime_events.simulator.setup import SessionSetup
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 CHUNK_BYTES = PCM16.n_bytes(100)
@@ -23,23 +23,19 @@ Frame = dict[str, Any]
 
 
 @cache
-def _validators(dialect: str) -> dict[str, jsonschema.Draft202012Validator]:
+def _validators(dialect: str, kind: str) -> dict[str, jsonschema.Draft202012Validator]:
     schema = json.loads((FIXTURES / "schemas" / f"{dialect}.schema.json").read_text(encoding="utf-8"))
-    names = (
-        {**schema["x-events"]["translation_server"], **schema["x-events"]["server"]}
-        if dialect == "ga"
-        else (schema["x-events"]["server"])
-    )
+    names = schema["x-events"]["translation_server" if kind == "translation" else "server"]
     return {
         event: jsonschema.Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": schema["$defs"]})
         for event, name in names.items()
     }
 
 
-def check_frame(data: bytes | str, *, dialect: str = "ga") -> Frame:
+def check_frame(data: bytes | str, *, dialect: str = "ga", kind: str = "realtime") -> Frame:
     """Gives a server's frame as a mapping if it is what the schema says."""
     frame: Frame = json.loads(data)
-    validator = _validators(dialect)[frame["type"]]
+    validator = _validators(dialect, kind)[frame["type"]]
     problems = [f"{error.json_path}: {error.message}" for error in validator.iter_errors(frame)]
     assert not problems, f"{frame['type']} is not as the schema says: {problems[:3]}\n{data!r:.600}"
     return frame
@@ -92,7 +88,7 @@ class Client:
         """Gives the frames that are due now, each checked against the schema."""
         fresh = Frames()
         while frames := self.session.poll(self.now):
-            fresh += [check_frame(frame, dialect=self.session.dialect) for frame in frames]
+            fresh += [check_frame(frame, dialect=self.session.dialect, kind=self.session.kind) for frame in frames]
         self.frames += fresh
         return fresh
 
