@@ -73,8 +73,9 @@ def fill(parameters: Sequence[Parameter], said: str, *, known: frozenset[str] = 
         if len(found) > 1:
             several.setdefault(parameter.name, found)
     ordered = {one.name: values[one.name] for one in parameters if one.name in values}
-    name, variants = next(iter(several.items()), ("", []))
-    calls = [{**ordered, name: variant} for variant in variants[:_MOST_CALLS]] or [ordered]
+    calls = [ordered]
+    for name, variants in [*several.items()][:1]:
+        calls = [{**ordered, name: variant} for variant in variants[:_MOST_CALLS]]
     return Filling(calls=calls, missing=[one for one in parameters if one.required and one.name not in values])
 
 

@@ -24,6 +24,7 @@ from .plans import Call
 __all__ = ["Match", "Offer", "best_offer", "completed", "match_of", "matches", "must_call", "offers_of"]
 
 _NAMED, _DESCRIBED, _FILLED = 3.0, 1.5, 1.5
+_TIE = 0.01  # of two that fit alike, the one that understands more of what was said
 _FITS = 3.0
 _VAGUE = word_set("set create make update delete send start stop open run new manage handle topic:search")
 _VAGUE_FACTOR = 0.4  # "send" alone does not tell mail from money
@@ -86,7 +87,8 @@ def matches(offers: Sequence[Offer], said: str) -> list[Match]:
     for clause, joint in _clauses(said):
         offer = best_offer(offers, clause)
         if found and (offer is None or (offer is found[-1][0] and offer.takes_list)):
-            found[-1] = (found[-1][0], found[-1][1] + joint + clause)
+            words = found[-1][1] + joint + clause
+            found[-1] = (best_offer(offers, words) or found[-1][0], words)
         elif offer is None:
             waiting += joint + clause
         else:
@@ -153,7 +155,7 @@ def _score(offer: Offer, about: set[str], said: str) -> float:
     if score < _DESCRIBED or not any(one.required for one in offer.parameters):
         return score
     filling = match_of(offer, said).filling
-    return score + (_FILLED if not filling.missing else 0.0)
+    return score + (_FILLED if not filling.missing else 0.0) + _TIE * filling.found
 
 
 def _weight(one: str, full: float) -> float:

@@ -11,10 +11,12 @@ from typing import Any
 
 from ..events.base import Struct
 from .language import concepts, described, lower_words, name_words, word_set
+from .untyped import list_in, mapping_in
 
 __all__ = ["Parameter", "parameters_of"]
 
-_DEEPEST = 8  # a schema may refer to itself
+_DEEPEST = 8
+_MOST = 300
 
 # A parameter's role is the first whose words are in its name or, failing that, in its description.
 _ROLES: dict[str, frozenset[str]] = {
@@ -64,71 +66,75 @@ class Parameter(Struct, frozen=True, kw_only=True):
 
 def parameters_of(schema: Any) -> list[Parameter]:
     """Gives the parameters in the order of a JSON Schema of type object."""
-    return _parts(schema, root=schema, depth=0) if isinstance(schema, Mapping) else []
+    return _Reader(mapping_in(schema)).parts(mapping_in(schema), depth=0)
 
 
-def _parts(schema: Mapping[str, Any], *, root: Mapping[str, Any], depth: int) -> list[Parameter]:
-    properties = schema.get("properties")
-    required = schema.get("required")
-    needed = set(map(str, required)) if isinstance(required, list) else set[str]()
-    if not isinstance(properties, Mapping) or depth > _DEEPEST:
-        return []
-    return [
-        _parameter(name, one, required=name in needed, root=root, depth=depth + 1)
-        for name, one in properties.items()
-        if isinstance(name, str) and isinstance(one, Mapping)
-    ]
+class _Reader:
+    """Reads one schema, which may refer to itself, and no more of it than a few hundred parameters."""
 
+    def __init__(self, root: Mapping[str, Any]) -> None:
+        self._root = root
+        self._left = _MOST
 
-def _parameter(
-    name: str, given: Mapping[str, Any], *, required: bool, root: Mapping[str, Any], depth: int
-) -> Parameter:
-    schema = _plain(given, root)
-    kind = _type(schema)
-    items = schema.get("items")
-    inside = isinstance(items, Mapping) and depth <= _DEEPEST
-    description = str(schema.get("description") or given.get("description") or "")
-    return Parameter(
-        name=name,
-        type=kind,
-        role=_role(name, description, str(schema.get("format", ""))),
-        required=required,
-        schema=schema,
-        choices=_choices(schema),
-        about=frozenset(concepts(name_words(name)) | described(description)),
-        inside=_parameter(name, items, required=True, root=root, depth=depth + 1) if inside else None,
-        parts=_parts(schema, root=root, depth=depth) if kind == "object" else (),
-    )
+    def parts(self, schema: Mapping[str, Any], *, depth: int) -> list[Parameter]:
+        """Gives the properties of an object."""
+        required = set(map(str, list_in(schema.get("required"))))
+        return [
+            self._parameter(name, mapping_in(one), required=name in required, depth=depth + 1)
+            for name, one in mapping_in(schema.get("properties")).items()
+            if depth < _DEEPEST and self._may_read()
+        ]
 
+    def _may_read(self) -> bool:
+        self._left -= 1
+        return self._left >= 0
 
-def _plain(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Follows references and takes the first choice that is not null."""
-    for _ in range(_DEEPEST):
-        following = _following(schema, root)
-        if following is None:
-            break
-        schema = {**{key: schema[key] for key in ("description", "default") if key in schema}, **following}
-    return schema
+    def _parameter(self, name: str, given: Mapping[str, Any], *, required: bool, depth: int) -> Parameter:
+        schema = self._plain(given)
+        kind = _type(schema)
+        has_items = "items" in schema and depth < _DEEPEST and self._may_read()
+        items = mapping_in(schema.get("items"))
+        description = str(schema.get("description") or "")
+        return Parameter(
+            name=name,
+            type=kind,
+            role=_role(name, description, str(schema.get("format", ""))),
+            required=required,
+            schema=schema,
+            choices=_choices(schema),
+            about=frozenset(concepts(name_words(name)) | described(description)),
+            inside=self._parameter(name, items, required=True, depth=depth + 1) if has_items else None,
+            parts=self.parts(schema, depth=depth) if kind == "object" else (),
+        )
 
+    def _plain(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Follows references and takes the first choice that is not null."""
+        for _ in range(_DEEPEST):
+            following = self._following(schema)
+            if following is None:
+                break
+            schema = {**{key: schema[key] for key in ("description", "default") if key in schema}, **following}
+        return schema
 
-def _following(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    reference = schema.get("$ref")
-    if isinstance(reference, str) and reference.startswith("#/"):
-        found: Any = root
-        for step in reference[2:].split("/"):
-            found = found.get(step) if isinstance(found, Mapping) else None
-        return found if isinstance(found, Mapping) else {}
-    for key in ("anyOf", "oneOf", "allOf"):
-        options = schema.get(key)
-        if isinstance(options, list):
-            return next((one for one in options if isinstance(one, Mapping) and one.get("type") != "null"), {})
-    return None
+    def _following(self, schema: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        reference = schema.get("$ref")
+        if isinstance(reference, str) and reference.startswith("#/"):
+            found = self._root
+            for step in reference[2:].split("/"):
+                found = mapping_in(found.get(step))
+            return found
+        for key in ("anyOf", "oneOf", "allOf"):
+            if options := list_in(schema.get(key)):
+                return next(
+                    (one for one in map(mapping_in, options) if one and one.get("type") != "null"), mapping_in({})
+                )
+        return None
 
 
 def _type(schema: Mapping[str, Any]) -> str:
     kind = schema.get("type")
-    if isinstance(kind, list):
-        kind = next((one for one in kind if one != "null"), "string")
+    if options := list_in(kind):
+        kind = next((one for one in options if one != "null"), "string")
     if isinstance(kind, str):
         return kind
     return "object" if "properties" in schema else "array" if "items" in schema else "string"
@@ -137,8 +143,7 @@ def _type(schema: Mapping[str, Any]) -> str:
 def _choices(schema: Mapping[str, Any]) -> list[Any]:
     if "const" in schema:
         return [schema["const"]]
-    values = schema.get("enum")
-    return [value for value in values if value is not None] if isinstance(values, list) else []
+    return [value for value in list_in(schema.get("enum")) if value is not None]
 
 
 def _role(name: str, description: str, form: str) -> str:

@@ -8,7 +8,7 @@ Before it: `plans.py`; after it: `matching.py` (tools), `smalltalk.py` (everythi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from .matching import Match, Offer, best_offer, completed, match_of, matches, mu
 from .parameters import Parameter
 from .plans import Plan, Request, Say
 from .smalltalk import GREETING, repeated, small_talk
+from .untyped import mapping_in
 from .wording import joined, plural, sentence, spoken
 
 __all__ = ["RuleBrain"]
@@ -109,7 +110,7 @@ def _choice(choice: Any, offers: list[Offer]) -> tuple[bool, list[Offer]]:
 
 
 def _field(choice: Any, name: str) -> Any:
-    return choice.get(name) if isinstance(choice, Mapping) else getattr(choice, name, None)
+    return mapping_in(choice).get(name) or getattr(choice, name, None)
 
 
 def _outputs(dialogue: Dialogue) -> str:

@@ -66,7 +66,7 @@ _NUMBER = _pattern(
     rf"(?<![\w.])-?(?:\d{{1,3}}(?:,\d{{3}})+|\d+)(?:\.\d+)?(?!\w)"
     rf"|\b(?:a\s)?(?:{_SPELT})(?:(?:[\s-]|\sand\s)(?:{_SPELT})){{0,8}}\b(?:\spoint(?:\s(?:{'|'.join(_TO_TWELVE[:10])})){{1,6}})?"
 )
-_WORD = re.compile(r"[^\s,;.!?\"“”()]+(?:\.(?=\s[A-Z]))?")
+_WORD = re.compile(r"\b(?:St|Mt|Ft|[A-Z])\.(?=\s[A-Z])|[^\s,;.!?\"“”()]+")
 _LINKS = word_set("of de da do dos del la le les den der am an im y and upon sur")
 _AND = re.compile(r"\s*(?:,\s*(?:and|or)\s+|,\s*|\s+(?:and|or|&)\s+(?:also\s+)?(?:(?:in|for|at|to)\s+)?)")
 

@@ -11,6 +11,7 @@ are alike, those of hiss are not. A whisper is therefore not heard; a deep hum i
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections import deque
 from operator import mul
@@ -30,7 +31,7 @@ _STRIDE = 3  # every third sample tells the energy of speech well enough, at a t
 _FRAME_SAMPLES = _FRAME_BYTES // 2 // _STRIDE
 
 _START_FRAMES = 8  # a click of 60 ms touches 7 frames
-_VOICED_FRAMES = 3
+_VOICED_FRAMES = 3  # an unvoiced one takes half a voiced one back, or hiss would do in the long run
 _VOICED = 0.3  # the likeness of neighbours at 8 kHz: white noise has 0, vowels have 0.6 to 0.95
 _UNVOICED_LEAD_MS = 300  # what came before the voice counts as speech no further back than this
 _STAY_FRAMES = 3  # in a pause, a shorter sound does not count as going on
@@ -117,7 +118,7 @@ class EnergyVad:
         self._forget_speech()
 
     def _forget_speech(self) -> None:
-        self._loud = self._voiced = 0
+        self._loud, self._voiced = 0, 0.0
         self._onset_ms = self._last_loud_ms = self._now_ms
 
     def _judge(self, frame: array[int]) -> Heard | None:
@@ -133,7 +134,8 @@ class EnergyVad:
         if not self._loud:
             self._onset_ms, self._voiced = begin_ms, 0
         self._loud += 1
-        self._voiced += _likeness(frame, mean, power) > _VOICED
+        voiced = _likeness(frame, mean, power) > _VOICED
+        self._voiced = self._voiced + 1 if voiced else max(self._voiced - 0.5, 0)
         return self._perhaps_started()
 
     def _perhaps_started(self) -> Heard | None:
@@ -182,10 +184,10 @@ class _Floor:
 
 def _power(level_db: float) -> float:
     """Gives the mean square of a level in dB of full scale."""
-    return 32768.0**2 * 10 ** (level_db / 10)
+    return 32768.0 * 32768.0 * math.pow(10, level_db / 10)
 
 
 def _likeness(frame: array[int], mean: float, power: float) -> float:
     """Gives how alike neighbouring samples are, from -1 to 1: the autocorrelation at a lag of one."""
-    products = sum(map(mul, frame, frame[1:])) / (_FRAME_SAMPLES - 1)
+    products: float = sum(map(mul, frame, frame[1:])) / (_FRAME_SAMPLES - 1)
     return (products - mean * mean) / power

@@ -18,7 +18,7 @@ from ..audio.samples import from_samples
 
 __all__ = ["ToneVoice", "Voice", "syllables"]
 
-_SYLLABLE_MS = 170  # with the pauses about 150 words a minute
+_SYLLABLE_MS = 190  # with the pauses 150 to 200 words a minute
 _WORD_PAUSE_MS = 40
 _PAUSES_MS = {",": 160, ";": 200, ":": 200, ".": 320, "!": 320, "?": 320, "…": 320}
 _EDGE_MS = 25  # each tone swells and fades, so that nothing clicks

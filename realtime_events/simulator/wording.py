@@ -11,24 +11,34 @@ from typing import Any
 import msgspec
 
 from .language import name_words
+from .untyped import list_in, mapping_in
 
 __all__ = ["joined", "plural", "sentence", "spoken"]
 
+_DONE = "That is done."
+_YES = "Yes, that is done."
+_NO = "I am sorry, that did not work."
 _MOST_PARTS = 12  # nobody listens to more
 _DEEPEST = 4
 
 
 def spoken(output: str) -> str:
     """Gives a tool output as it is said: plain text unchanged, JSON in words."""
+    return _spoken(output) or _DONE
+
+
+def _spoken(output: str) -> str:
     try:
         value = msgspec.json.decode(output)
     except (msgspec.DecodeError, RecursionError):
-        return output.strip() or "That is done."
-    if isinstance(value, Mapping):
-        return _object(value)
+        return output.strip()
+    if isinstance(value, dict):
+        return _object(mapping_in(value))
     if isinstance(value, list):
-        return _list(value)
-    return {None: "That is done.", True: "Yes, that is done.", False: "No."}.get(value) or str(value).strip()
+        return _list(list_in(value))
+    if isinstance(value, bool):
+        return _YES if value else _NO
+    return "" if value is None else str(value).strip()
 
 
 def joined(parts: Sequence[str], *, link: str = "and") -> str:
@@ -50,14 +60,14 @@ def plural(words: str) -> bool:
 def _object(value: Mapping[str, Any]) -> str:
     error = value.get("error")
     if error:
-        reason = error.get("message") if isinstance(error, Mapping) else error
+        reason = mapping_in(error).get("message") or error
         return sentence(f"I am sorry, that did not work: {_phrase(reason, 0)}")
     if len(value) == 1:
         only = next(iter(value.values()))
         if isinstance(only, str):
             return only
         if isinstance(only, bool):
-            return "Yes, that is done." if only else "I am sorry, that did not work."
+            return _YES if only else _NO
     facts = [_fact(name, one) for name, one in [*value.items()][:_MOST_PARTS]]
     return sentence(joined(facts)) if facts else "There is nothing to tell."
 
@@ -81,9 +91,13 @@ def _phrase(value: Any, depth: int) -> str:
         return "yes" if value else "no"
     if value is None:
         return "unknown"
-    if depth >= _DEEPEST or not isinstance(value, Mapping | list):
-        return str(value) if not isinstance(value, Mapping | list) else "more"
-    if isinstance(value, list):
-        return joined([_phrase(one, depth + 1) for one in value[:_MOST_PARTS]]) or "none"
-    facts = [f"{name_words(name)} {_phrase(one, depth + 1)}" for name, one in [*value.items()][:_MOST_PARTS]]
+    if not isinstance(value, dict | list):
+        return str(value)
+    if depth >= _DEEPEST:
+        return "more"
+    if values := list_in(value):
+        return joined([_phrase(one, depth + 1) for one in values[:_MOST_PARTS]])
+    facts = [
+        f"{name_words(name)} {_phrase(one, depth + 1)}" for name, one in [*mapping_in(value).items()][:_MOST_PARTS]
+    ]
     return ", ".join(facts) or "nothing"
