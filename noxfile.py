@@ -73,6 +73,7 @@ def types(session: nox.Session) -> None:
     session.install("-e", ".[cli]", *group("types"))
     session.run("mypy")
     session.run("pyright", "--pythonpath", f"{session.bin}/python")
+    session.run("pytest", "tests/typing")
 
 
 @nox.session
