@@ -23,7 +23,7 @@ from .wording import joined, plural, sentence, spoken
 
 __all__ = ["RuleBrain"]
 
-_LONGEST = 2_000  # characters of the user's words that the rules look at
+_LONGEST = 2_000  # characters of the user's words and of the instructions that the rules look at
 _INAUDIBLE = "[inaudible]"
 _PEOPLE = concepts("people")
 _FOLLOW_UP = re.compile(r"^(?:and|what about|how about|and what about)\b", re.IGNORECASE)
@@ -59,19 +59,19 @@ class RuleBrain:
         dialogue = Dialogue.of(request.conversation)
         offers = offers_of(request.tools)
         must, offers = _choice(request.tool_choice, offers)
-        said = dialogue.said[:_LONGEST]
+        said, instructions = dialogue.said[:_LONGEST], request.instructions[:_LONGEST]
         if must and offers:
             best = best_offer(offers, said, at_least=0.0) or offers[0]
             return must_call(best, said)
         if dialogue.outputs:
-            return [Say(_styled(_outputs(dialogue), request.instructions))]
+            return [Say(_styled(_outputs(dialogue), instructions))]
         found = self._wanted(dialogue, offers, said) if not repeated(said) else []
         asked = next((match for match in found if match.filling.missing), None)
         if asked and asked is found[0]:
             return [Say(_question(asked.filling.missing))]
         if found:
             return [call for match in found if not match.filling.missing for call in match.calls]
-        return [Say(_styled(self._reply(request.instructions, dialogue, offers, said), request.instructions))]
+        return [Say(_styled(self._reply(instructions, dialogue, offers, said), instructions))]
 
     def _wanted(self, dialogue: Dialogue, offers: Sequence[Offer], said: str) -> list[Match]:
         """Gives the tools that fit the words; a bare reply or "and in Zurich?" means the tool talked about before."""
