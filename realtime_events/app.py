@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from .connection import Dial
 from .emitter import Emitter
 from .endpoint import Endpoint
 from .events.session import SessionConfig, Tool
@@ -25,7 +26,7 @@ from .handlers import Middleware
 from .options import Options
 from .plugin import Plugin, load_plugin
 from .protocol import dialect
-from .session import Dial, Session, dial_websocket, with_voice
+from .session import Session, dial_websocket, with_voice
 from .tools.registry import ToolRegistry
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
 """The session: one live conversation, as a user holds it.
 
-Owns the handle: commands, waits, streams, the way in and the way out. Knows no socket (that is `transport.py`), no
-matching of events (that is State) and no lane (that is `lanes.py`); it joins the three and carries out what State says.
-Before it: the application; after it: the rooms of the house, in the order in which a frame walks through them.
+Owns the handle: commands, waits, streams, the way in and the way out. Knows no socket and no frame (that is
+`connection.py`), no matching of events (that is State) and no lane (that is `lanes.py`). Before it: the application;
+after it: State for what a command means, and the connection for what goes out.
 """
 
 from __future__ import annotations
@@ -14,27 +14,24 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import msgspec
 
+from .connection import Connection, Dial
 from .events import client, local, server
-from .events.base import ClientEvent, Event, MalformedEvent, UnknownEvent
+from .events.base import ClientEvent, Event, MalformedEvent
 from .events.items import ContentPart, Item
 from .events.session import AudioConfig, AudioOutput, SessionConfig
 from .exceptions import (
     AudioFormatError,
     ConfigurationError,
-    ConnectionLostError,
-    TransportError,
-    one_line,
 )
 from .handlers import key_of, keys_of
 from .lanes import Dispatcher, Stream
 from .options import Options
 from .protocol import codec, dialect
-from .protocol.core import QUIET, SWALLOW, TABLE, Core
-from .protocol.requests import server_error
+from .protocol.core import Core
 from .protocol.turns import Turn
 from .tools.runner import ToolRunner
 
@@ -51,14 +48,6 @@ REQUEST_TIMEOUT_S = 10.0
 STREAM_MAX_PENDING = 1000
 MAX_APPEND_BYTES = 15 * 1024 * 1024 // 4 * 3  # 15 MiB as base64, the API's limit for one append
 MANNERS = ("closed by the application", 1000)
-
-
-class Dial(Protocol):
-    """How a session gets its door; `transport.dial` by default, a memory pipe in tests."""
-
-    async def __call__(self, url: str, headers: dict[str, str], options: Options) -> Transport:
-        """Open the connection."""
-        ...
 
 
 async def dial_websocket(url: str, headers: dict[str, str], options: Options) -> Transport:
@@ -113,30 +102,29 @@ class Session:
         self._wanted = config
         self._dial = dial
         self._clock = clock
-        self._dialect: dialect.Dialect = options.dialect or endpoint.dialect
+        speaks = options.dialect or endpoint.dialect
         prefix, numbers = secrets.token_hex(4), itertools.count(1)
         self._new_id: Callable[[str], str] = lambda kind: f"{kind}_{prefix}{next(numbers):06x}"
-        self._core = Core(
-            new_id=self._new_id, retain_audio_bytes=options.retain_audio, splits_items=self._dialect == "beta"
-        )
+        self._core = Core(new_id=self._new_id, retain_audio_bytes=options.retain_audio, splits_items=speaks == "beta")
         self._dispatcher = Dispatcher(app, self, overflow=self._overflowed, close_when_full=options.on_full == "close")
         self._runner = ToolRunner(
             app.tools, publish=self._dispatcher.publish, answer=self._answer_tool, inject={Session: self}
         )
-        self._transport: Transport | None = None
-        self._reading: asyncio.Task[None] | None = None
-        self._sending: asyncio.Task[None] | None = None
+        self._connection = Connection(
+            self._core,
+            self._dispatcher,
+            start_call=self._runner.start,
+            speaks=speaks,
+            kind=options.kind,
+            clock=clock,
+            on_end=self._ended_by_itself,
+        )
         self._closing: asyncio.Task[None] | None = None
-        self._outbox: list[bytes] = []
         self._spared: set[asyncio.Task[Any]] = set()
-        self._created: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
-        self._why: str = ""
-        self._warned: set[str] = set()
-        self._decode = self._decoder()
+        self._why = ""
 
     def __repr__(self) -> str:
-        return f"<Session {self.id or '(connecting)'} {'closed' if self._ended.done() else 'open'}>"
+        return f"<Session {self.id or '(connecting)'} {'closed' if self._connection.ended.done() else 'open'}>"
 
     # Looking.
 
@@ -168,7 +156,7 @@ class Session:
     @property
     def is_closed(self) -> bool:
         """Whether the connection has ended for good."""
-        return self._ended.done()
+        return self._connection.ended.done()
 
     # The way in and the way out.
 
@@ -191,10 +179,9 @@ class Session:
     async def _connect(self) -> None:
         url = self._endpoint.connect_url(model=self._model, kind=self._options.kind)
         headers = await self._endpoint.handshake_headers()
-        self._transport = await self._dial(url, headers, self._options)
-        self._reading = asyncio.get_running_loop().create_task(self._read(), name="realtime_events.session.read")
+        self._connection.open(await self._dial(url, headers, self._options))
         async with asyncio.timeout(self._options.connect_timeout_s):
-            await self._created
+            await self._connection.created
         if any(value is not msgspec.UNSET for value in msgspec.structs.asdict(self._wanted).values()):
             await self._update(self._wanted, self._options.connect_timeout_s)
         place = url.partition("?")[0]
@@ -209,30 +196,19 @@ class Session:
         task = asyncio.current_task()
         if task is not None:
             self._spared.add(task)
-        if self._closing is None:
-            self._closing = asyncio.get_running_loop().create_task(self._close(), name="realtime_events.session.close")
+        self._closing = self._closing or self._start_closing()
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
         reason, code = self._why or MANNERS[0], 1011 if self._why else MANNERS[1]
-        if self._transport is not None:
-            await self._transport.close(code, reason)
-        if self._reading is not None:
-            await asyncio.wait({self._reading})
-        elif not self._ended.done():
-            self._end_without_door(code, reason)
+        await self._connection.close(code, reason)
         await self._app.tear_down(self)
         await self._runner.close()
         await self._dispatcher.finish(LANE_GRACE_S, self._spared)
 
-    def _end_without_door(self, code: int, reason: str) -> None:
-        """The connection was never made: there is nobody to tell, but nobody shall wait for it either."""
-        self._ended.set_result(_ending(code, reason))
-        self._dispatcher.end_waits(self._lost())
-
     async def wait_closed(self) -> Ending:
         """Wait until the connection has ended for good, and say how."""
-        return await asyncio.shield(self._ended)
+        return await asyncio.shield(self._connection.ended)
 
     async def __aenter__(self) -> Self:
         return self
@@ -240,137 +216,18 @@ class Session:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    # The reader's path: decode, State, lanes. Nothing here awaits.
+    def _ended_by_itself(self) -> None:
+        self._closing = self._closing or self._start_closing()
 
-    async def _read(self) -> None:
-        assert self._transport is not None
-        try:
-            ending = await self._transport.run(self._on_frame)
-        except Exception as error:
-            log.exception("the reader failed; the session ends")
-            self._transport.abort()
-            ending = _ending(1011, f"{type(error).__name__} in the reader")
-        self._finish(ending)
-
-    def _on_frame(self, data: bytes) -> bool:
-        try:
-            event = self._decode(data)
-        except codec.DECODE_ERRORS as error:
-            event = self._recover(data, error)
-        kind = type(event)
-        dispatcher = self._dispatcher
-        if dispatcher.tapped:
-            dispatcher.publish(local.FrameReceived(data=data, event=event))
-        apply = QUIET.get(kind)
-        if apply is not None:
-            apply(self._core, event, self._clock())
-        elif kind in TABLE:
-            self._apply(event)
-            return self._yields()
-        puts = dispatcher.table.get(kind)
-        if puts is None:
-            puts = dispatcher.resolve(kind)
-        for put in puts:
-            put(event)
-        return self._yields() if dispatcher.pressure else False
-
-    def _yields(self) -> bool:
-        crowded, self._dispatcher.pressure = self._dispatcher.pressure, False
-        return crowded
-
-    def _apply(self, event: Event) -> None:
-        """Give an event to State, then publish it among the local events that it causes."""
-        outcome = TABLE[type(event)](self._core, event, self._clock())
-        effects = self._core.effects
-        if effects.before:
-            self._publish_all(effects.before)
-        if outcome is not SWALLOW:
-            self._dispatcher.publish(event if outcome is None else outcome)
-        if isinstance(event, server.SessionCreated) and not self._created.done():
-            self._created.set_result(None)
-        elif isinstance(event, server.ErrorEvent):
-            self._tell_error(event)
-        if effects:
-            self._carry_out()
-
-    def _publish_all(self, events: list[Event]) -> None:
-        publish = self._dispatcher.publish
-        waiting, events[:] = events[:], []
-        for event in waiting:
-            publish(event)
-
-    def _carry_out(self) -> None:
-        """Do what State asks for: publish, settle, send, start tools."""
-        effects = self._core.effects
-        self._publish_all(effects.after)
-        settled, effects.settled = effects.settled, []
-        for future, outcome in settled:
-            _settle(future, outcome)
-        sends, effects.send = effects.send, []
-        for event in sends:
-            self._core.sent(event, self._clock())
-            self._post(self._encode(event))
-        calls, effects.start = effects.start, []
-        for call in calls:
-            self._runner.start(call)
-
-    def _tell_error(self, event: server.ErrorEvent) -> None:
-        """Log the API's error where nobody listens and nobody waits for it; it closes nothing."""
-        awaited = bool(self._core.effects.settled)
-        if not self._created.done():
-            self._created.set_exception(server_error(event))
-        elif not awaited and not self._dispatcher.has_listener(server.ErrorEvent):
-            log.error("the server reports %s", server_error(event, self._rejected_event()))
-
-    def _rejected_event(self) -> ClientEvent | None:
-        return next((e.sent_event for e in self._core.effects.after if isinstance(e, local.SendRejected)), None)
-
-    def _decoder(self) -> Callable[[bytes], Event]:
-        """Give the quickest way from a frame to a canonical event."""
-        wire = codec.decoder(dialect=self._dialect, side="server", kind=self._options.kind).decode
-        decode: Callable[[bytes], Event] = wire
-        if self._dialect == "beta":
-            decode = lambda data: dialect.to_ga(wire(data))  # noqa: E731
-        return _logged(decode) if log.isEnabledFor(logging.DEBUG) else decode
-
-    def _recover(self, data: bytes, error: Exception) -> Event:
-        """Name a frame that is no known event; each type is warned of once in a session."""
-        event = codec.recover(data, error, dialect=self._dialect, side="server", kind=self._options.kind)
-        if isinstance(event, UnknownEvent) and event.type not in self._warned:
-            self._warned.add(event.type)
-            log.warning("unknown event %r; it is published as event.unknown", one_line(event.type, limit=100))
-        elif isinstance(event, MalformedEvent) and event.reason not in self._warned:
-            self._warned.add(event.reason)
-            start = one_line(data[:200].decode("utf-8", "backslashreplace"), limit=200)
-            log.warning("a frame is no event (%s); it starts %s", event.reason, start)
-        return event
-
-    def _finish(self, ending: Ending) -> None:
-        """The connection has ended for good: tell State, every handler, every stream and every wait."""
-        lost = ConnectionLostError(ending.code, ending.reason, initiator=ending.initiator)
-        cause: Exception = ending.error or lost
-        cut = self._core.cut(cause, self._clock())
-        self._ended.set_result(ending)
-        if not self._created.done():
-            self._created.set_exception(cause)
-            self._created.exception()  # Nobody may be waiting any more.
-        self._carry_out()
-        self._dispatcher.publish(
-            local.ConnectionClosed(code=ending.code, reason=ending.reason, initiator=ending.initiator, response_cut=cut)
-        )
-        self._dispatcher.end_waits(cause)
-        log.info("session %s ended: code %s by the %s, %s", self.id, ending.code, ending.initiator, ending.reason)
-        if self._closing is None:
-            self._closing = asyncio.get_running_loop().create_task(self._close(), name="realtime_events.session.close")
+    def _start_closing(self) -> asyncio.Task[None]:
+        return asyncio.get_running_loop().create_task(self._close(), name="realtime_events.session.close")
 
     def _overflowed(self, reason: str) -> None:
         """End the session because a lane holds nothing that may be dropped."""
         if not self._why:
             self._why = reason
             log.error("closing session %s: %s", self.id, reason)
-            self._closing = self._closing or asyncio.get_running_loop().create_task(
-                self._close(), name="realtime_events.session.close"
-            )
+            self._closing = self._closing or self._start_closing()
 
     # Sending.
 
@@ -381,55 +238,11 @@ class Session:
             ConfigurationError: A mapping that is no client event, or a beta field in a GA configuration.
             ConnectionLostError: The connection has ended.
         """
-        stamped = self._core.stamp(_client_event(event))
-        self._core.sent(stamped, self._clock())
-        await self._write(self._encode(stamped))
-        return str(stamped.event_id)
+        return str((await self._connection.send(_client_event(event))).event_id)
 
     async def send_raw(self, data: bytes) -> None:
         """Send one frame as it is, for what this package does not know yet."""
-        await self._write(data)
-
-    async def _write(self, data: bytes) -> None:
-        if self._transport is None or self._ended.done():
-            raise self._lost()
-        await self._transport.send(data)
-
-    def _encode(self, event: ClientEvent) -> bytes:
-        if log.isEnabledFor(logging.DEBUG):
-            log.debug("→ %s %r", event.type, event)
-        return codec.encode(event, dialect=self._dialect)
-
-    def _post(self, data: bytes) -> None:
-        """Send from where nothing may be awaited; frames keep their order."""
-        self._outbox.append(data)
-        if self._sending is None or self._sending.done():
-            loop = asyncio.get_running_loop()
-            self._sending = loop.create_task(self._flush(), name="realtime_events.session.send")
-
-    async def _flush(self) -> None:
-        while self._outbox:
-            frames, self._outbox = self._outbox, []
-            for frame in frames:
-                try:
-                    await self._write(frame)
-                except TransportError:
-                    return  # The reader tells how the connection ended.
-
-    async def _request(self, event: ClientEvent, timeout: float | None) -> Any:
-        """Send an event and wait for the server's acknowledgement, or for its refusal."""
-        stamped = self._core.stamp(event)
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._core.sent(stamped, self._clock(), future)
-        await self._write(self._encode(stamped))
-        async with asyncio.timeout(timeout):
-            return await future
-
-    def _lost(self) -> Exception:
-        if not self._ended.done():
-            return ConnectionLostError(1006, "the session is not open", initiator="client")
-        ending = self._ended.result()
-        return ending.error or ConnectionLostError(ending.code, ending.reason, initiator=ending.initiator)
+        await self._connection.write(data)
 
     # Talking.
 
@@ -446,17 +259,17 @@ class Session:
             ConnectionLostError: The connection ended first.
             TimeoutError: The turn took longer than `timeout`.
         """
-        if self._ended.done():
-            raise self._lost()
+        if self._connection.ended.done():
+            raise self._connection.lost()
         future: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
         self._core.ask(_user_item(content), self._clock(), future)
-        self._carry_out()
+        self._connection.carry_out()
         async with asyncio.timeout(timeout):
             return await future
 
     async def add_item(self, item: Item, *, timeout: float | None = REQUEST_TIMEOUT_S) -> Item:
         """Add an item to the conversation without asking for a response, and give it as the server took it."""
-        added: server.ConversationItemAdded = await self._request(self._core.create_item(item), timeout)
+        added: server.ConversationItemAdded = await self._connection.request(self._core.create_item(item), timeout)
         return added.item
 
     async def send_audio(self, audio: bytes) -> None:
@@ -475,7 +288,7 @@ class Session:
         for start in range(0, len(audio), MAX_APPEND_BYTES):
             piece = audio if len(audio) <= MAX_APPEND_BYTES else audio[start : start + MAX_APPEND_BYTES]
             event = client.InputAudioBufferAppend(event_id=self._new_id("event"), audio=piece)
-            await self._write(self._encode(event))
+            await self._connection.send(event)
 
     def _input_is_pcm(self) -> bool:
         audio_input = self.config.audio.input if self.config.audio else None
@@ -484,12 +297,14 @@ class Session:
 
     async def commit_audio(self, *, timeout: float | None = REQUEST_TIMEOUT_S) -> str:
         """Make a user item of the input buffer, where turn detection does not do it; gives the item's id."""
-        committed: server.InputAudioBufferCommitted = await self._request(client.InputAudioBufferCommit(), timeout)
+        committed: server.InputAudioBufferCommitted = await self._connection.request(
+            client.InputAudioBufferCommit(), timeout
+        )
         return committed.item_id
 
     async def clear_audio(self, *, timeout: float | None = REQUEST_TIMEOUT_S) -> None:
         """Throw the input buffer away."""
-        await self._request(client.InputAudioBufferClear(), timeout)
+        await self._connection.request(client.InputAudioBufferClear(), timeout)
 
     async def interrupt(self) -> None:
         """Cancel the running response, if there is one, and have players empty their buffers."""
@@ -513,22 +328,24 @@ class Session:
 
     async def _update(self, config: SessionConfig, timeout: float | None) -> SessionConfig:
         typed = config if config.type else msgspec.structs.replace(config, type=_session_type(self._options.kind))
-        updated: server.SessionUpdated = await self._request(client.SessionUpdate(session=typed), timeout)
+        updated: server.SessionUpdated = await self._connection.request(client.SessionUpdate(session=typed), timeout)
         return updated.session
 
     async def delete_item(self, item_id: str, *, timeout: float | None = REQUEST_TIMEOUT_S) -> None:
         """Delete an item of the conversation."""
-        await self._request(client.ConversationItemDelete(item_id=item_id), timeout)
+        await self._connection.request(client.ConversationItemDelete(item_id=item_id), timeout)
 
     async def truncate_item(
         self, item_id: str, *, audio_end_ms: int, timeout: float | None = REQUEST_TIMEOUT_S
     ) -> None:
         """Tell the server that the user heard an assistant item only up to `audio_end_ms`."""
-        await self._request(client.ConversationItemTruncate(item_id=item_id, audio_end_ms=audio_end_ms), timeout)
+        await self._connection.request(
+            client.ConversationItemTruncate(item_id=item_id, audio_end_ms=audio_end_ms), timeout
+        )
 
     async def retrieve_item(self, item_id: str, *, timeout: float | None = REQUEST_TIMEOUT_S) -> Item:
         """Give an item as the server has it, with its audio."""
-        retrieved: server.ConversationItemRetrieved = await self._request(
+        retrieved: server.ConversationItemRetrieved = await self._connection.request(
             client.ConversationItemRetrieve(item_id=item_id), timeout
         )
         return retrieved.item
@@ -550,8 +367,8 @@ class Session:
             ConnectionLostError: The connection has ended for good.
         """
         keys = keys_of(targets)
-        if self._ended.done():
-            raise self._lost()
+        if self._connection.ended.done():
+            raise self._connection.lost()
         return await self._dispatcher.wait_for(keys, when, timeout)
 
     @_as_stream
@@ -563,8 +380,8 @@ class Session:
         It is bounded like a lane, ends when the connection ends for good, and forgets itself when it is left.
         """
         stream = self._dispatcher.subscribe(keys_of(targets or ("*",)), when, max_pending)
-        if self._ended.done():
-            self._dispatcher.end_waits(self._lost())
+        if self._connection.ended.done():
+            self._dispatcher.end_waits(self._connection.lost())
         return stream
 
     def __aiter__(self) -> AsyncIterator[Event]:
@@ -574,7 +391,7 @@ class Session:
 
     def _answer_tool(self, result: local.ToolResult, respond: bool) -> None:
         self._core.answer_tool(result, self._clock(), respond=respond)
-        self._carry_out()
+        self._connection.carry_out()
 
 
 def with_voice(config: SessionConfig, voice: str | None) -> SessionConfig:
@@ -584,32 +401,6 @@ def with_voice(config: SessionConfig, voice: str | None) -> SessionConfig:
     audio = config.audio or AudioConfig()
     output = msgspec.structs.replace(audio.output or AudioOutput(), voice=voice)
     return msgspec.structs.replace(config, audio=msgspec.structs.replace(audio, output=output))
-
-
-def _logged(decode: Callable[[bytes], Event]) -> Callable[[bytes], Event]:
-    """Log every event that is decoded."""
-
-    def logged(data: bytes) -> Event:
-        event = decode(data)
-        log.debug("← %s %r", event.type, event)
-        return event
-
-    return logged
-
-
-def _settle(future: asyncio.Future[Any], outcome: Any) -> None:
-    if future.done():
-        return
-    if isinstance(outcome, BaseException):
-        future.set_exception(outcome)
-    else:
-        future.set_result(outcome)
-
-
-def _ending(code: int, reason: str) -> Ending:
-    from .transport import Ending
-
-    return Ending(code, reason, "client")
 
 
 def _session_type(kind: str) -> str:
