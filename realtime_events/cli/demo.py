@@ -179,7 +179,8 @@ def _lines_of(turn: Turn) -> list[dict[str, str]]:
 
 def _write_audio(path: Path, audio: bytes) -> None:
     try:
-        write_wav(path, audio)
+        with path.open("wb") as file:
+            write_wav(file, audio)
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror or error}") from None
 

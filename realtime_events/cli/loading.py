@@ -142,7 +142,7 @@ class Program:
 def _find(program: str) -> tuple[ModuleSpec, Path]:
     """Give the module of a file, or of a dotted name, and put its folder where imports are looked for."""
     path = Path(program)
-    if path.suffix == ".py" or path.is_file() or os.sep in program:
+    if path.suffix == ".py" or path.is_file() or {"/", os.sep} & set(program) or program.startswith("."):
         return _find_file(path)
     _search_in(Path.cwd())
     try:

@@ -35,15 +35,18 @@ class Printer:
 
     def line(self, text: str = "", style: str = "") -> None:
         """Print a line of its own; one that was left open is ended first."""
-        if not self._at_line_start:
-            self.write("\n")
+        self.end()
         self.write(f"{text}\n", style)
 
     def begin(self, who: str) -> None:
         """Open the line of a speaker; pieces follow."""
+        self.end()
+        self.write(who.ljust(LABEL_COLUMNS), who.split()[0])
+
+    def end(self) -> None:
+        """End the line, if one is open."""
         if not self._at_line_start:
             self.write("\n")
-        self.write(who.ljust(LABEL_COLUMNS), who.split()[0])
 
     def entered(self) -> None:
         """Take note that the person at the terminal has ended the line."""

@@ -61,15 +61,18 @@ def opened(session: Session) -> str:
     return f"session {session.id} with {session.model} at {where}"
 
 
+def loss(ending: Ending) -> Exception:
+    """Give the error of an ending that cut something."""
+    return ending.error or ConnectionLostError(ending.code, ending.reason, initiator=ending.initiator)
+
+
 def verdict(ending: Ending) -> int:
     """Give the exit code of an ending that nobody on the command line asked for.
 
     Raises:
         TransportError: It was no orderly end.
     """
-    if ending.error is not None:
-        raise ending.error
-    if ending.initiator != "client" and ending.code != NORMAL_CLOSURE:
-        raise ConnectionLostError(ending.code, ending.reason, initiator=ending.initiator)
+    if ending.error is not None or (ending.initiator != "client" and ending.code != NORMAL_CLOSURE):
+        raise loss(ending)
     say("the session has ended" + (f": {ending.reason}" if ending.reason else ""))
     return 0

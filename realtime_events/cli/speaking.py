@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..audio import PCM16, AudioFormat, Resampler, read_wav
-from ..events import ResponseCreate, TurnStarted
+from ..events import AudioInput, ResponseCreate, TurnStarted
 from ..exceptions import AudioFormatError, ConfigurationError, RealtimeError
 from .output import Printer, seconds
-from .serving import opened
+from .serving import loss, opened
 
 if TYPE_CHECKING:
     from ..app import Realtime
@@ -79,6 +79,7 @@ async def say_to(session: Session, speech: bytes, *, silence_ms: float = SILENCE
 
     Raises:
         RealtimeError: No turn began: the server heard no speech.
+        TransportError: The connection ended first.
     """
     turns: list[Turn] = []
     begun = 0
@@ -87,13 +88,13 @@ async def say_to(session: Session, speech: bytes, *, silence_ms: float = SILENCE
         try:
             await _sent(sending, speech, pace)
             while len(turns) < begun or not begun:
-                event = await _within(TURN_TIMEOUT_S if begun else NO_SPEECH_S, events)
+                event = await _within(TURN_TIMEOUT_S if begun else NO_SPEECH_S, events, session)
                 begun += isinstance(event, TurnStarted)
                 if not isinstance(event, TurnStarted):
                     turns.append(event.turn)
         finally:
             sending.cancel()
-            await asyncio.wait({sending})
+            await asyncio.gather(sending, return_exceptions=True)
     return turns
 
 
@@ -105,23 +106,21 @@ async def _sent(sending: asyncio.Task[None], speech: bytes, pace: float) -> None
         sending.result()
 
 
-async def _within(timeout: float, events: Any) -> Any:
+async def _within(timeout: float, events: Any, session: Session) -> Any:
     try:
         async with asyncio.timeout(timeout):
             return await anext(events)
     except TimeoutError:
         raise RealtimeError(f"no turn began or ended within {timeout:g} s; did the server hear speech?") from None
     except StopAsyncIteration:
-        raise RealtimeError("the session ended before the answer") from None
+        raise loss(await session.wait_closed()) from None
 
 
 async def _send(session: Session, speech: bytes, silence_ms: float, pace: float) -> None:
     wire = _input_format(session)
     await _send_pieces(session, _encoded(speech, wire), wire, pace)
-    detection = (
-        session.config.audio.input.turn_detection if session.config.audio and session.config.audio.input else None
-    )
-    if not detection:
+    heard = _input(session)
+    if heard is not None and heard.turn_detection is None:  # absent means that the server's default is on
         await session.commit_audio()
         await session.send(ResponseCreate())
         return
@@ -137,8 +136,12 @@ async def _send_pieces(session: Session, audio: bytes, wire: AudioFormat, pace: 
         await asyncio.sleep(max(0.0, due - loop.time()) if math.isfinite(pace) else 0)
 
 
+def _input(session: Session) -> AudioInput | None:
+    return (session.config.audio.input or None) if session.config.audio else None
+
+
 def _input_format(session: Session) -> AudioFormat:
-    heard = session.config.audio.input if session.config.audio else None
+    heard = _input(session)
     stated = heard.format if heard else None
     if not stated or not stated.type or stated.type == "audio/pcm":
         return PCM16

@@ -44,6 +44,7 @@ async def talk(application: Realtime) -> int:
             else:
                 printer.said("you", line)
             await display.ask(session, line)
+        printer.end()
         return verdict(await session.wait_closed()) if session.is_closed else 0
 
 
@@ -56,9 +57,10 @@ class Display:
     def __init__(self, printer: Printer, application: Realtime) -> None:
         self._printer = printer
         self._streamed = False
-        for delta in DELTAS:
-            if not application.listeners(str(delta.__struct_config__.tag)):
-                application.on(delta, self._piece, delivery="inline")
+        heard = [delta for delta in DELTAS if not application.listeners(str(delta.__struct_config__.tag))]
+        for delta in heard:
+            application.on(delta, self._piece, delivery="inline")
+        self._leaves_deltas = len(heard) < len(DELTAS)
         application.on(ToolDone, ToolFailed, self._tool, delivery="inline")
 
     async def ask(self, session: Session, text: str) -> None:
@@ -86,6 +88,8 @@ class Display:
         if self._streamed:
             self._printer.write("\n")
         elif turn.text:
+            # The application may have left its last line open, which the printer cannot see.
+            self._printer.write("\n" if self._leaves_deltas else "")
             self._printer.said("assistant", turn.text)
         if turn.status not in ("completed", "running"):
             self._printer.note(f"the answer was {turn.status}")
