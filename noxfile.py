@@ -13,7 +13,7 @@ import nox
 
 ROOT = Path(__file__).parent
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
-AIMOCK = "@copilotkit/aimock@1.43.0"
+NODE_PEERS = ["@copilotkit/aimock@1.43.0", "@openai/agents-realtime@0.20.0"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 
@@ -128,23 +128,33 @@ def wheel(session: nox.Session) -> None:
 
 @nox.session
 def interop(session: nox.Session) -> None:
-    """Talks to a Realtime server that nobody here wrote: the npm package aimock, on loopback."""
+    """Talks to servers, and listens to clients, that nobody here wrote; all on loopback."""
+    session.install("-e", ".", *group("test", "peers"))
+    session.run("pytest", "tests/interop", *session.posargs, env=node_peers(session))
+
+
+def node_peers(session: nox.Session) -> dict[str, str]:
+    """Installs the peers from npm beside the session and says where they are; without npm their tests are skipped."""
     if shutil.which("npm") is None or shutil.which("node") is None:
-        session.skip("npm is not installed")
-    folder = session.create_tmp()
+        session.warn("npm is not installed: the tests with peers from npm are skipped")
+        return {}
+    folder = Path(session.create_tmp()).resolve()
     trusted = ssl.get_default_verify_paths().cafile
     try:
         session.run(
-            *("npm", "install", "--no-audit", "--no-fund", "--no-save", "--prefix", folder, AIMOCK),
+            *("npm", "install", "--no-audit", "--no-fund", "--no-save", "--prefix", str(folder), *NODE_PEERS),
             external=True,
             # Node trusts its own list of authorities; behind a company's proxy the machine's list is needed as well.
             env={"NODE_EXTRA_CA_CERTS": os.environ.get("NODE_EXTRA_CA_CERTS", trusted)},
         )
     except nox.command.CommandFailed:
-        session.skip(f"npm could not install {AIMOCK}; what it said stands above")
-    session.install("-e", ".", *group("test"))
-    entry = Path(folder, "node_modules", "@copilotkit", "aimock", "dist", "cli.js")
-    session.run("pytest", "tests/interop", *session.posargs, env={"REALTIME_EVENTS_AIMOCK": str(entry)})
+        session.warn("npm could not install the peers, and said why above: the tests with them are skipped")
+        return {}
+    modules = folder / "node_modules"
+    return {
+        "REALTIME_EVENTS_NODE_MODULES": str(modules),
+        "REALTIME_EVENTS_AIMOCK": str(modules / "@copilotkit" / "aimock" / "dist" / "cli.js"),
+    }
 
 
 @nox.session(default=False)

@@ -17,9 +17,8 @@ settings.register_profile("default", deadline=None, derandomize=True, database=N
 settings.register_profile("nightly", deadline=None, max_examples=5_000)
 settings.load_profile("default")
 
-PRIVATE_SETTINGS = ("OPENAI_", "AZURE_OPENAI_", "REALTIME_EVENTS_")
+PRIVATE_SETTINGS = ("OPENAI_", "AZURE_OPENAI_")
 PROXIES = ("http_proxy", "https_proxy", "ws_proxy", "wss_proxy", "all_proxy", "no_proxy")
-KEPT = ("REALTIME_EVENTS_AIMOCK",)
 
 
 def is_of_this_machine(host: object) -> bool:
@@ -84,7 +83,7 @@ def stays_on_this_machine(attempts: list[str]) -> Iterator[None]:
 def nobodys_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hides the keys, addresses and proxies of whoever runs the tests."""
     for name in list(os.environ):
-        if name not in KEPT and (name.startswith(PRIVATE_SETTINGS) or name.lower() in PROXIES):
+        if name.startswith(PRIVATE_SETTINGS) or name.lower() in PROXIES:
             monkeypatch.delenv(name)
 
 
