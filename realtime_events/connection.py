@@ -86,8 +86,8 @@ class Connection:
         self._core = core
         self._dispatcher = dispatcher
         self._start_call = start_call
-        self._dialect = speaks
-        self._kind = kind
+        self._dialect: dialect.Dialect = speaks
+        self._kind: codec.Kind = kind
         self._clock = clock
         self._on_end = on_end
         self._transport: Transport | None = None

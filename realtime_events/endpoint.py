@@ -15,9 +15,9 @@ from typing import Literal, TypeAlias
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from .exceptions import ConfigurationError
+from .protocol.codec import Kind
+from .protocol.dialect import Dialect
 
-Dialect = Literal["ga", "beta"]
-Kind = Literal["realtime", "transcription", "translation"]
 KeySource: TypeAlias = str | Callable[[], str | Awaitable[str]]
 
 OPENAI_URL = "wss://api.openai.com/v1/realtime"

@@ -10,7 +10,7 @@ import ssl as ssl_module
 from dataclasses import dataclass
 from typing import Literal
 
-from .endpoint import Dialect
+from .protocol.dialect import Dialect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,13 +18,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from .endpoint import Dialect, Endpoint
+from .endpoint import Endpoint
 from .events import client, server
 from .events.base import Event
 from .events.session import SessionConfig
 from .exceptions import ConnectionLostError
 from .options import Options
 from .protocol import codec, dialect
+from .protocol.dialect import Dialect
 from .transport import ABNORMAL_CLOSURE, FRAMES_PER_TURN, Ending, OnFrame
 
 C = TypeVar("C", bound=Event)
@@ -56,7 +57,7 @@ class Peer:
         self, *, session_id: str = "sess_memory", answers_updates: bool = True, dialect: Dialect = "ga"
     ) -> None:
         self.session_id = session_id
-        self.dialect = dialect
+        self.dialect: Dialect = dialect
         self.endpoint = Endpoint(url="ws://localhost/v1/realtime", api_key="test-key", dialect=dialect)
         self.sent: list[Any] = []
         self.dialled: list[tuple[str, Mapping[str, str]]] = []
