@@ -4,7 +4,8 @@ Owns the choice between server VAD, semantic VAD and none. Knows no event. Befor
 pcm; after it: `vad.py`, which hears.
 
 Semantic VAD is a model of timing: a pause ends the turn early if what was said sounds whole and late if it does not,
-never later than the eagerness allows. Whether it sounds whole is told by its last word.
+never later than the eagerness allows. Whether it sounds whole is told by its last word. Where no words can be made
+out, as in the first part of a recording that is known only as a whole, the wait lies between the two.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..events.session import TurnDetection
+from .ears import INAUDIBLE
 from .vad import EnergyVad, Heard
 
 SEMANTIC_PAUSE_MS = 200
 SEMANTIC_WHOLE_MS = {"low": 1_200, "medium": 600, "auto": 600, "high": 300}
+SEMANTIC_UNSURE_MS = {"low": 1_500, "medium": 900, "auto": 900, "high": 600}
 SEMANTIC_LONGEST_MS = {"low": 8_000, "medium": 4_000, "auto": 4_000, "high": 2_000}
 UNFINISHED = frozenset(
     {"a", "an", "and", "as", "at", "because", "but", "er", "erm", "for", "from", "if", "in", "is", "my", "of", "on"}
@@ -64,11 +67,13 @@ class SemanticVad:
     def __init__(self, config: TurnDetection, *, at_ms: int, words: Callable[[int], str]) -> None:
         eagerness = config.eagerness or "auto"
         self._whole_ms = SEMANTIC_WHOLE_MS[eagerness]
+        self._unsure_ms = SEMANTIC_UNSURE_MS[eagerness]
         self._longest_ms = SEMANTIC_LONGEST_MS[eagerness]
         self._vad = EnergyVad(silence_duration_ms=SEMANTIC_PAUSE_MS, at_ms=at_ms)
         self._words = words
         self._started_ms: int | None = None
         self._end_ms: int | None = None
+        self._free_ms = at_ms
 
     @property
     def is_speaking(self) -> bool:
@@ -90,25 +95,28 @@ class SemanticVad:
 
     def _take(self, change: Heard) -> list[Heard]:
         if change.kind == "stopped":
-            wait_ms = self._whole_ms if self._sounds_whole() else self._longest_ms
-            self._end_ms = change.at_ms - SEMANTIC_PAUSE_MS + wait_ms
+            self._end_ms = change.at_ms - SEMANTIC_PAUSE_MS + self._wait_ms()
             return []
         self._end_ms = None
         if self._started_ms is not None:
             return []
-        self._started_ms = change.at_ms
-        return [change]
+        self._started_ms = max(change.at_ms, self._free_ms)
+        return [Heard(kind="started", at_ms=self._started_ms)]
 
     def _ended_by(self, now_ms: int) -> list[Heard]:
         if self._end_ms is None or now_ms < self._end_ms:
             return []
         stopped = Heard(kind="stopped", at_ms=self._end_ms)
+        self._free_ms = self._end_ms
         self._started_ms = self._end_ms = None
         return [stopped]
 
-    def _sounds_whole(self) -> bool:
+    def _wait_ms(self) -> int:
         said = self._words(self._started_ms or 0).lower().split()
-        return not said or (not said[-1].endswith(("...", "…", ",")) and said[-1].strip(".,!?") not in UNFINISHED)
+        if not said or said == [INAUDIBLE]:
+            return self._unsure_ms
+        is_whole = not said[-1].endswith(("...", "…", ",")) and said[-1].strip(".,!?") not in UNFINISHED
+        return self._whole_ms if is_whole else self._longest_ms
 
 
 def detector(

@@ -262,3 +262,11 @@ def test_semantic_vad_waits_longest_where_the_sentence_is_not_whole(connect: Any
     client.configure(audio={"input": {"turn_detection": {"type": "semantic_vad", "eagerness": "high"}}})
     assert "input_audio_buffer.speech_stopped" not in client.speak(question).types
     assert "input_audio_buffer.speech_stopped" in client.speak(PCM16.silence(2_000)).types
+
+
+def test_semantic_vad_does_not_split_a_recording_at_a_pause_that_it_cannot_judge(connect: Any, question: bytes) -> None:
+    ears = ClipRecogniser()
+    ears.add(question, "Hello! What is the weather in Bern today?")
+    client = connect(ears=ears)
+    client.configure(audio={"input": {"turn_detection": {"type": "semantic_vad"}}})
+    assert client.speak(question).types.count("input_audio_buffer.speech_stopped") == 1
