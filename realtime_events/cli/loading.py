@@ -202,11 +202,12 @@ def _future_imports(tree: ast.Module) -> list[ast.stmt]:
 
 def _applications_in(tree: ast.Module) -> frozenset[str]:
     """Give the names that are bound to `Realtime(...)` at top level."""
-    made = [node for node in tree.body if isinstance(node, ast.Assign) and _makes_application(node.value)]
-    return frozenset(target.id for node in made for target in node.targets if isinstance(target, ast.Name))
+    bound = [node for node in tree.body if isinstance(node, ast.Assign | ast.AnnAssign) and _makes_one(node.value)]
+    targets = [target for node in bound for target in (node.targets if isinstance(node, ast.Assign) else [node.target])]
+    return frozenset(target.id for target in targets if isinstance(target, ast.Name))
 
 
-def _makes_application(value: ast.expr) -> bool:
+def _makes_one(value: ast.expr | None) -> bool:
     return isinstance(value, ast.Call) and ast.unparse(value.func).endswith("Realtime")
 
 

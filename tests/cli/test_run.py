@@ -52,6 +52,32 @@ def test_a_conversation_by_text_leaves_the_programs_start_out(
     assert 'get_weather({"city":"Oslo"}) → 18 °C and sunny in Oslo' in "\n".join(lines)
 
 
+@pytest.mark.parametrize(
+    "start",
+    [
+        "asyncio.run(main())",
+        "if __name__ == '__main__': asyncio.run(main())",
+        "try:\n    asyncio.run(main())\nexcept KeyboardInterrupt:\n    pass",
+        "ended = asyncio.run(main())",
+        "rt.run()",
+    ],
+)
+def test_a_start_is_known_in_whatever_clothes(start: str, write: Write, capsys: Capture) -> None:
+    """`tools` loads the program and what follows its start, and does not run it: that would ask for a key."""
+    text = "import asyncio\nfrom realtime_events import Realtime\nrt: Realtime = Realtime()\n"
+    text += "async def main(): await rt.connect()\n"
+    tool = '@rt.tool\ndef late() -> str:\n    """Come late."""\n    return "late"\n'
+    assert main(["tools", write(f"{text}{start}\n{tool}")]) == 0
+    assert '"late"' in capsys.readouterr().out
+
+
+def test_what_follows_a_start_comes_after_it(write: Write, capsys: Capture) -> None:
+    """A program that is started keeps its order, and knows itself as `__main__`."""
+    text = "from __future__ import annotations\nimport asyncio\nasync def main(): print('started', __name__)\n"
+    assert main(["run", write(text + "print('loaded')\nasyncio.run(main())\nprint('ended')\n")]) == 0
+    assert capsys.readouterr().out.splitlines() == ["loaded", "started __main__", "ended"]
+
+
 def test_answers_that_the_application_prints_itself_follow_whole(
     write: Write, type_in: Callable[[str], None], capsys: Capture
 ) -> None:
