@@ -145,7 +145,9 @@ class Realtime(Emitter):
     def _session(self, changes: Mapping[str, Any]) -> Session:
         """Make the session that `connect` opens."""
         options = replace(self.options, **{k: v for k, v in changes.items() if k in OPTION_NAMES})
-        endpoint = changes.get("endpoint") or self.endpoint or Endpoint.openai(dialect=options.dialect or "ga")
+        endpoint: Endpoint = changes.get("endpoint") or self.endpoint or Endpoint.openai()
+        if options.dialect is not None:
+            endpoint = replace(endpoint, dialect=options.dialect)  # The handshake's headers tell it as well.
         base = _as_config(changes["session"]) if "session" in changes else self.config
         config = _configured(base, changes.get("instructions"), changes.get("voice"))
         if len(self.tools) and options.kind == "realtime":

@@ -296,7 +296,10 @@ class Session:
         return not kind or kind == "audio/pcm"
 
     async def commit_audio(self, *, timeout: float | None = REQUEST_TIMEOUT_S) -> str:
-        """Make a user item of the input buffer, where turn detection does not do it; gives the item's id."""
+        """Make a user item of the input buffer, where turn detection does not do it.
+
+        Gives the item's id, or an empty string where the server does not name it.
+        """
         committed: server.InputAudioBufferCommitted = await self._connection.request(
             client.InputAudioBufferCommit(), timeout
         )

@@ -150,9 +150,9 @@ class InputAudioBufferTimeoutTriggered(
 
 
 class InputAudioBufferCommitted(ServerEvent, frozen=True, kw_only=True, tag="input_audio_buffer.committed"):
-    """The input buffer became the user item `item_id`."""
+    """The input buffer became the user item `item_id`, which is empty where a server does not name it."""
 
-    item_id: str
+    item_id: str = ""
     previous_item_id: str | UnsetType | None = UNSET
 
 

@@ -182,6 +182,26 @@ async def test_the_beta_dialect_is_spoken_both_ways() -> None:
         assert session.config.audio.output.voice == "alloy"
 
 
+async def test_the_dialect_that_is_asked_for_reaches_the_handshake() -> None:
+    """B14: a server is told by a header that beta will be spoken, whoever chose it."""
+    peer = Peer(dialect="beta")
+    async with asyncio.timeout(5), Realtime().connect(
+        endpoint=Endpoint(url="ws://localhost/v1/realtime", api_key="test-key"), dial=peer.dial, dialect="beta"
+    ):
+        [(_, headers)] = peer.dialled
+        assert headers["OpenAI-Beta"] == "realtime=v1"
+
+
+async def test_a_commit_is_acknowledged_by_a_server_that_names_no_item() -> None:
+    """B01: what State can do without is not required."""
+    peer = Peer()
+    async with asyncio.timeout(5), joined(peer) as session:
+        commit = asyncio.create_task(session.commit_audio())
+        await peer.heard(InputAudioBufferCommit)
+        peer.say(b'{"type":"input_audio_buffer.committed"}')
+        assert await commit == ""
+
+
 async def test_update_gives_what_the_server_confirmed() -> None:
     """B13."""
     peer = Peer()
