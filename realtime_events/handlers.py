@@ -6,7 +6,6 @@ any spelling, a glob, an event class). Knows no lane and no session. Before it: 
 
 from __future__ import annotations
 
-import functools
 import inspect
 import types
 import typing
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal, TypeAlias
 
+from .callables import is_async, qualified_name_of, where_of
 from .events.base import Event
 from .exceptions import ConfigurationError
 from .protocol import dialect
@@ -160,12 +160,12 @@ def inspect_handler(
     if not callable(fn):
         raise ConfigurationError(f"{fn!r} cannot be called, so it is no handler")
     place = place_of(fn)
-    is_async = is_coroutine_callable(fn)
+    is_coroutine = is_async(fn)
     if not keys:
         keys = keys_of(_annotated_targets(fn, place))
     if delivery not in DELIVERIES:
         raise ConfigurationError(f"{place}: delivery={delivery!r} is none of {', '.join(DELIVERIES)}")
-    if delivery in ("inline", "thread") and is_async:
+    if delivery in ("inline", "thread") and is_coroutine:
         raise ConfigurationError(f"{place}: delivery={delivery!r} needs a plain function, not an async one")
     if max_pending is not None and max_pending < 1:
         raise ConfigurationError(f"{place}: max_pending={max_pending} leaves no room for an event")
@@ -174,7 +174,7 @@ def inspect_handler(
         keys=keys,
         place=place,
         wants_session=keys != (NEW_LISTENER,) and _takes_session(fn, place),
-        is_async=is_async,
+        is_async=is_coroutine,
         when=when,
         delivery=delivery,
         max_pending=max_pending or DEFAULT_MAX_PENDING,
@@ -184,22 +184,7 @@ def inspect_handler(
 
 def place_of(fn: Callable[..., Any]) -> Place:
     """Say where a callable stands, in the words of a traceback."""
-    inner: Any = fn
-    while isinstance(inner, functools.partial):
-        inner = inner.func
-    inner = inspect.unwrap(inner)
-    name = getattr(inner, "__qualname__", None) or type(inner).__qualname__
-    function = inner if hasattr(inner, "__code__") else getattr(inner, "__func__", None) or type(inner).__call__
-    code: types.CodeType | None = getattr(function, "__code__", None)
-    return Place(name, f"{code.co_filename}:{code.co_firstlineno}" if code else "built in")
-
-
-def is_coroutine_callable(fn: Callable[..., Any]) -> bool:
-    """Say whether calling gives a coroutine; sees through partials and callable objects."""
-    inner: Any = fn
-    while isinstance(inner, functools.partial):
-        inner = inner.func
-    return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(getattr(inner, "__call__", None))
+    return Place(qualified_name_of(fn), where_of(fn))
 
 
 def _takes_session(fn: Callable[..., Any], place: Place) -> bool:

@@ -9,7 +9,6 @@ importing it; an annotation that cannot be resolved (imported under TYPE_CHECKIN
 
 from __future__ import annotations
 
-import functools
 import inspect
 import re
 import sys
@@ -20,9 +19,10 @@ from typing import Any
 
 import msgspec
 
+from ..callables import innermost, name_of, where_of
 from ..exceptions import ConfigurationError
 
-__all__ = ["Parameter", "doc_of", "injection_key", "is_async", "name_of", "read_parameters", "where_of", "without_none"]
+__all__ = ["Parameter", "injection_key", "read_parameters", "without_none"]
 
 EMPTY: Any = inspect.Parameter.empty
 
@@ -57,7 +57,7 @@ def read_parameters(
         ConfigurationError: a parameter has no annotation, one that cannot be resolved, or takes any number of values.
     """
     keys = [injection_key(tp) for tp in injectable]
-    inner = _innermost(fn)
+    inner = innermost(fn)
     every = list(_signature(fn).parameters.values())
     if not annotated:
         every = [p.replace(annotation=Any) if p.annotation is EMPTY else p for p in every]
@@ -145,48 +145,6 @@ def _signature(fn: Callable[..., Any]) -> inspect.Signature:
         return inspect.signature(fn)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"{where_of(fn)}: {fn!r} cannot be a tool: {error}") from None
-
-
-def _without_partial(fn: Callable[..., Any]) -> Callable[..., Any]:
-    while isinstance(fn, functools.partial):
-        fn = fn.func
-    return fn
-
-
-def _innermost(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """Give the plain function behind a partial, a method, a wrapper or a callable object."""
-    fn = inspect.unwrap(_without_partial(fn))
-    if inspect.ismethod(fn):
-        return _innermost(fn.__func__)
-    if not inspect.isfunction(fn) and inspect.isfunction(getattr(type(fn), "__call__", None)):
-        return _innermost(type(fn).__call__)
-    return fn
-
-
-def name_of(fn: Callable[..., Any]) -> str:
-    """Give the name a callable goes by: the function's, or the class's of a callable object."""
-    fn = _without_partial(fn)
-    return str(getattr(fn, "__name__", "") or type(fn).__name__)
-
-
-def doc_of(fn: Callable[..., Any]) -> str | None:
-    """Give the docstring of a callable: the function's, or the class's of a callable object."""
-    return _without_partial(fn).__doc__
-
-
-def is_async(fn: Callable[..., Any]) -> bool:
-    """Tell whether calling it gives a coroutine or an async generator, so that it needs no thread."""
-    fn = _without_partial(fn)
-    called: Any = fn if inspect.isroutine(fn) else getattr(type(fn), "__call__", fn)
-    return inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called)
-
-
-def where_of(fn: Callable[..., Any]) -> str:
-    """Give `file:line` of a callable, or its module where it has no Python code."""
-    code = getattr(_innermost(fn), "__code__", None)
-    if code is None:
-        return str(getattr(fn, "__module__", None) or type(fn).__module__)
-    return f"{code.co_filename}:{code.co_firstlineno}"
 
 
 def _refusal(fn: Callable[..., Any], why: str, parameter: inspect.Parameter) -> ConfigurationError:

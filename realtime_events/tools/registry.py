@@ -14,9 +14,10 @@ from typing import Annotated, Any, Literal, TypedDict, TypeVar, Unpack, overload
 
 import msgspec
 
+from ..callables import doc_of, is_async, name_of, where_of
 from ..events.local import ToolCall
 from ..exceptions import ConfigurationError, ToolNotFound
-from .annotations import Parameter, doc_of, is_async, name_of, read_parameters, where_of
+from .annotations import Parameter, read_parameters
 from .arguments import ArgumentsDecoder, decode_object
 from .docstring import read_docstring
 from .schema import Schema, parameters_schema, refusal
@@ -257,7 +258,7 @@ def make_tool(
             options=_options(name, where, options or {}),
             injected={p.name: p.injected for p in every if p.injected},
             positional=tuple(p.name for p in every if p.positional_only),
-            is_async=is_async(fn),
+            is_async=is_async(fn, generators=True),
             where=where,
         )
     )
