@@ -11,8 +11,9 @@ a socket. Nothing in the client's rooms knows of it.
 
 from __future__ import annotations
 
-from .brains import EchoBrain, RuleBrain, ScriptBrain
+from .brains import EchoBrain, RuleBrain, ScriptBrain, Step
 from .ears import ClipRecogniser, Recogniser
+from .faults import Fault, Faults
 from .plans import Brain, Call, Fail, Plan, Request, Say
 from .server import Simulator
 from .session import SimulatedSession
@@ -25,6 +26,8 @@ __all__ = [
     "ClipRecogniser",
     "EchoBrain",
     "Fail",
+    "Fault",
+    "Faults",
     "Organs",
     "Plan",
     "Recogniser",
@@ -34,6 +37,7 @@ __all__ = [
     "ScriptBrain",
     "SimulatedSession",
     "Simulator",
+    "Step",
     "ToneVoice",
     "Voice",
 ]

@@ -6,6 +6,7 @@ Owns routes, the handshake and its refusals. Knows no event but the two it says 
 
 from __future__ import annotations
 
+import asyncio
 import html
 from collections.abc import Awaitable, Callable
 
@@ -15,17 +16,25 @@ from ..events.server import ErrorDetails, ErrorEvent
 from ..protocol import encode
 from .client_secrets import offered_protocols, wants_beta
 from .config import DEFAULT_MODEL, Kind
-from .connection import Connection, Peer
+from .connection import Connection
 from .errors import Refusal
 from .exchange import Exchange
+from .faults import Dice, Fault, Faults
+from .faulty import with_faults
 from .registry import Registry
-from .rest import REGISTRY, add_routes
+from .rest import REGISTRY, add_routes, parse_faults
 
 CONNECTIONS: web.AppKey[list[Connection]] = web.AppKey("connections", list[Connection])
 
 MAX_FRAME_BYTES = 32 * 1024 * 1024
 CLOSE_TIMEOUT_S = 1.0
 REFUSED = 4000
+HANDSHAKE_ERRORS = {
+    401: ("invalid_request_error", "invalid_api_key"),
+    403: ("invalid_request_error", "insufficient_permissions"),
+    404: ("invalid_request_error", "model_not_found"),
+    429: ("rate_limit_error", "rate_limit_exceeded"),
+}
 WEBSOCKET_PATHS = (
     "/v1/realtime",
     "/v1/realtime/translations",
@@ -56,7 +65,9 @@ async def answer_refusals(request: web.Request, handler: Handler) -> web.StreamR
     try:
         return await handler(request)
     except Refusal as refusal:
-        return web.Response(status=refusal.status, body=refusal.body(), content_type="application/json")
+        return web.Response(
+            status=refusal.status, body=refusal.body(), headers=refusal.headers, content_type="application/json"
+        )
     except web.HTTPException as error:
         if error.status < 400:
             raise
@@ -85,17 +96,41 @@ async def status_page(request: web.Request) -> web.StreamResponse:
 async def realtime(request: web.Request) -> web.StreamResponse:
     """Accept a WebSocket, or refuse it as the service does."""
     registry = request.app[REGISTRY]
+    await _suffer(registry.handshake_faults())
     secret = registry.keys.admit(request.headers, request.query)
     kind = secret.kind if secret else _kind_asked(request)
     config = secret.session if secret else None
     model = request.query.get("model") or request.query.get("deployment") or getattr(config, "model", None)
     if not model and not secret and kind != "transcription":
         raise Refusal("You must provide a model parameter.", code="missing_model", param="model")
+    asked = _faults_asked(request)
     socket = await _accept(request)
     if wants_beta(request.headers) and registry.settings.dialect == "ga":
         return await _refuse_beta(socket)
-    await _serve(request, socket, registry.open_session(kind=kind, model=model or DEFAULT_MODEL, config=config))
+    with registry.dice(asked) as dice:
+        lifetime_s = next((fault.value for fault in dice.throw("session", ("expire",))), None)
+        session = registry.open_session(kind=kind, model=model or DEFAULT_MODEL, config=config, lifetime_s=lifetime_s)
+        await _serve(request, socket, session, dice)
     return socket
+
+
+async def _suffer(faults: list[Fault]) -> None:
+    for fault in faults:
+        if fault.kind == "slow":
+            await asyncio.sleep(fault.value)
+        else:
+            raise _refused(int(fault.value), fault.retry_after_s)
+
+
+def _refused(status: int, retry_after_s: float | None) -> Refusal:
+    type, code = HANDSHAKE_ERRORS.get(status, ("server_error", "server_error"))
+    headers = {} if retry_after_s is None else {"Retry-After": f"{retry_after_s:g}"}
+    return Refusal(f"Refused on purpose with status {status}.", type=type, code=code, status=status, headers=headers)
+
+
+def _faults_asked(request: web.Request) -> Faults | None:
+    text = request.query.get("faults") or request.headers.get("X-Simulator-Faults")
+    return parse_faults(text) if text else None
 
 
 def _kind_asked(request: web.Request) -> Kind:
@@ -113,13 +148,15 @@ async def close_connections(app: web.Application) -> None:
         connection.close(WSCloseCode.GOING_AWAY, "the server is shutting down")
 
 
-async def _serve(request: web.Request, socket: web.WebSocketResponse, session: Peer) -> None:
-    connection = Connection(socket, session, request.app[REGISTRY].settings.clock)
-    request.app[CONNECTIONS].append(connection)
+async def _serve(request: web.Request, socket: web.WebSocketResponse, session: Exchange, dice: Dice) -> None:
+    faulty, peer = with_faults(socket, request.transport, session, dice)
+    connection = Connection(faulty, peer, request.app[REGISTRY].settings.clock)
+    connections = request.app[CONNECTIONS]
+    connections.append(connection)
     try:
         await connection.run()
     finally:
-        request.app[CONNECTIONS].remove(connection)
+        connections.remove(connection)
 
 
 async def _accept(request: web.Request) -> web.WebSocketResponse:

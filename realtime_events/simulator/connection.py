@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from aiohttp import WSMessage, WSMsgType, web
+from aiohttp import WSMessage, WSMsgType
 
 log = logging.getLogger("realtime_events.simulator")
 
@@ -25,7 +25,10 @@ INTERNAL_ERROR = 1011
 class Peer(Protocol):
     """What a connection needs of a session: bytes and times in, frames and times out."""
 
-    closing: tuple[int, str] | None
+    @property
+    def closing(self) -> tuple[int, str] | None:
+        """Code and reason, once the session wants to close."""
+        ...
 
     def receive(self, data: bytes, now: float) -> None:
         """Take one frame of the client."""
@@ -48,10 +51,30 @@ class Peer(Protocol):
         ...
 
 
+class Socket(Protocol):
+    """What a connection needs of a socket."""
+
+    async def receive(self) -> WSMessage:
+        """Give the next message."""
+        ...
+
+    async def pong(self, message: bytes) -> None:
+        """Answer a ping."""
+        ...
+
+    async def send_frame(self, frame: bytes, kind: WSMsgType) -> None:
+        """Send one frame."""
+        ...
+
+    async def close(self, *, code: int, message: bytes) -> object:
+        """Close with a CLOSE frame."""
+        ...
+
+
 class Connection:
     """Moves frames between a socket and a session until one of them ends."""
 
-    def __init__(self, socket: web.WebSocketResponse, peer: Peer, clock: Callable[[], float]) -> None:
+    def __init__(self, socket: Socket, peer: Peer, clock: Callable[[], float]) -> None:
         self._socket = socket
         self._peer = peer
         self._clock = clock

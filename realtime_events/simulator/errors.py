@@ -8,7 +8,7 @@ its family is taken (see `docs/explanation/fidelity.md`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import msgspec
@@ -25,7 +25,8 @@ _JSON_NAMES = {"str": "a string", "int": "an integer", "float": "a number", "boo
 class Refusal(Exception):
     """Something that the client asked for and does not get.
 
-    Fields: `message`, `type`, `code`, `param` (the field at fault, dotted from the event).
+    Fields: `message`, `type`, `code`, `param` (the field at fault, dotted from the event), and for HTTP `status` and
+    `headers`.
     """
 
     def __init__(
@@ -36,12 +37,14 @@ class Refusal(Exception):
         param: str | None = None,
         type: str = INVALID_REQUEST,
         status: int = 400,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.message = message
         self.code = code
         self.param = param
         self.type = type
         self.status = status
+        self.headers = dict(headers or {})
         super().__init__(message)
 
     def body(self) -> bytes:

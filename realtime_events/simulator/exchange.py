@@ -32,6 +32,8 @@ from .timeline import Timeline
 log = logging.getLogger("realtime_events.simulator")
 
 FRAMES_PER_POLL = 256
+FRAMES_SHOWN = 20
+LINE_LIMIT = 200
 GOING_AWAY = 1001
 
 Handlers: TypeAlias = Mapping[type[Event], Callable[[Any, float], None]]
@@ -64,6 +66,7 @@ class Exchange:
         self.sent = EventLog("sent")
         self.closing: tuple[int, str] | None = None
         self.is_over = False
+        self._last: deque[tuple[str, Event]] = deque(maxlen=FRAMES_SHOWN)
         self._outlet = outlet
         self._handlers: Handlers = {}
 
@@ -73,7 +76,7 @@ class Exchange:
             return
         try:
             event = self._decode(data)
-            self.received.add(event)
+            self._last.append(("<-", self.received.add(event)))
             self._handle(event, now)
         except Refusal as refusal:
             self.refuse(refusal, data)
@@ -119,7 +122,15 @@ class Exchange:
         """Say that the session has lived too long, and close."""
         text = f"Your session hit the maximum duration of {lifetime_s / 60:g} minutes."
         self.refuse(Refusal(text, code="session_expired"))
-        self.closing = (GOING_AWAY, text)
+        self.close(GOING_AWAY, text)
+
+    def last_frames(self) -> list[str]:
+        """Give the last events of both sides, one line each: `<-` from the client, `->` to it."""
+        return [f"{arrow} {event!r}"[:LINE_LIMIT] for arrow, event in self._last]
+
+    def close(self, code: int, reason: str) -> None:
+        """Close the connection once everything is said."""
+        self.closing = (code, reason)
 
     def _advance(self, now: float) -> bool:
         return self.closing is None and self._outlet.timeline.step(now)
@@ -148,7 +159,7 @@ class Exchange:
             raise
 
     def _encode(self, event: ServerEvent) -> list[bytes]:
-        self.sent.add(event)
+        self._last.append(("->", self.sent.add(event)))
         if self.dialect == "beta":
             said = to_beta(event)
             return [] if said is None else [encode(said)]

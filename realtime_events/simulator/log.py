@@ -29,10 +29,12 @@ class EventLog(Sequence[Event]):
         self.counts: Counter[str] = Counter()
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
 
-    def add(self, event: Event) -> None:
-        """Note an event, without its audio."""
+    def add(self, event: Event) -> Event:
+        """Note an event, without its audio, and give what was noted."""
         self.counts[event.type] += 1
-        self._events.append(_light(event))
+        noted = _light(event)
+        self._events.append(noted)
+        return noted
 
     def named(self, name: str) -> list[Event]:
         """Give the events of this name that are still in the log."""

@@ -12,14 +12,15 @@ import msgspec
 from aiohttp import web
 
 from ..events import beta, translation
-from ..events.base import UNSET, ServerEvent, Struct, UnsetType
+from ..events.base import UNSET, Struct, UnsetType
 from ..events.beta import ExpiresAfter
-from ..events.server import SessionCreated
 from ..events.session import SessionConfig
-from ..protocol import to_beta, to_ga
+from ..exceptions import ConfigurationError
+from ..protocol.dialect.conversion import session_to_beta, session_to_ga
 from .client_secrets import DEFAULT_LIFE_S, LONGEST_S, SHORTEST_S, ClientSecret
 from .config import DEFAULT_MODEL, Kind, initial, updated
 from .errors import Refusal, first_unknown, from_validation, missing, out_of_range
+from .faults import Faults
 from .registry import Registry
 from .translating import initial_translation
 from .validation import check_config, one_of
@@ -56,6 +57,9 @@ def add_routes(app: web.Application) -> None:
     for base in ("/v1", "/openai/v1"):
         app.router.add_post(f"{base}/realtime/client_secrets", make_client_secret)
         app.router.add_post(f"{base}/realtime/translations/client_secrets", make_translation_secret)
+    app.router.add_get("/faults", show_faults)
+    app.router.add_put("/faults", set_faults)
+    app.router.add_delete("/faults", set_faults)
     app.router.add_post("/v1/realtime/sessions", make_beta_session)
     app.router.add_post("/v1/realtime/transcription_sessions", make_beta_session)
 
@@ -91,14 +95,37 @@ async def make_beta_session(request: web.Request) -> web.StreamResponse:
     registry = _admitted(request)
     body = await read_body(request, beta.Session)
     transcribes = request.path.endswith("transcription_sessions")
-    asked = beta.TranscriptionSessionUpdate(session=body) if transcribes else beta.SessionUpdate(session=body)
-    wanted = to_ga(asked).session  # type: ignore[attr-defined]
-    check_config(msgspec.structs.replace(wanted, id=UNSET, object=UNSET, expires_at=UNSET))
     kind: Kind = "transcription" if transcribes else "realtime"
+    wanted = session_to_ga(body, kind)
+    check_config(wanted)
     secret = registry.keys.issue(kind=kind, session=wanted, seconds=_beta_seconds(body))
-    flat = _flat(SessionCreated(session=_described(registry, kind, wanted)))
+    flat = session_to_beta(_described(registry, kind, wanted))
     shown = beta.ClientSecret(value=secret.value, expires_at=secret.expires_at)
     return answer(msgspec.structs.replace(flat, client_secret=shown))
+
+
+async def show_faults(request: web.Request) -> web.StreamResponse:
+    """Tell which faults are on."""
+    return answer(request.app[REGISTRY].faults)
+
+
+async def set_faults(request: web.Request) -> web.StreamResponse:
+    """Replace the faults by those of a specification in the body; none in the body, or DELETE, ends them."""
+    faults = parse_faults(await request.text())
+    request.app[REGISTRY].set_faults(faults)
+    return answer(faults)
+
+
+def parse_faults(text: str) -> Faults:
+    """Read a specification that came over the wire.
+
+    Raises:
+        Refusal: It is none.
+    """
+    try:
+        return Faults.parse(text)
+    except ConfigurationError as error:
+        raise Refusal(str(error), code="invalid_value", param="faults") from None
 
 
 async def read_body(request: web.Request, shape: type[_B]) -> _B:
@@ -137,10 +164,6 @@ def _described(registry: Registry, kind: Kind, wanted: SessionConfig) -> Session
 
 def _secret_answer(secret: ClientSecret, session: SessionConfig | translation.TranslationSession) -> SecretAnswer:
     return SecretAnswer(value=secret.value, expires_at=secret.expires_at, session=session)
-
-
-def _flat(event: ServerEvent) -> Any:
-    return to_beta(event).session  # type: ignore[union-attr]
 
 
 def _seconds(wanted: ExpiresAfter | UnsetType | None) -> int:

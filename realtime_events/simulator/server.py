@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Self
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from ..exceptions import ConfigurationError
 from ..protocol import Dialect
-from .brains import RuleBrain
+from .brains import RuleBrain, ScriptBrain, Step
 from .ears import ClipRecogniser, Recogniser
+from .faults import Faults
 from .plans import Brain
 from .registry import Registry, Settings
 from .session import SimulatedSession
@@ -32,6 +34,8 @@ log = logging.getLogger("realtime_events.simulator")
 
 DEFAULT_PACE = 4.0
 SHUTDOWN_S = 2.0
+Script: TypeAlias = ScriptBrain | Iterable[Step] | str | os.PathLike[str]
+
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -52,6 +56,8 @@ class Simulator:
         dialect: The spelling it speaks. The GA dialect refuses clients of the beta, as the service does.
         api_key: The only key that it accepts; None accepts any that is not empty.
         pace: The speed of audio relative to real time; None is as fast as the client reads.
+        script: What answers, step by step: a `ScriptBrain`, its steps, or the path of its JSON file.
+        faults: What goes wrong, as a specification (see `faults.py`) or as `Faults`.
         session_lifetime_s: After how long a session expires.
         clock: The clock of its sessions, in seconds.
     """
@@ -67,20 +73,30 @@ class Simulator:
         dialect: Dialect = "ga",
         api_key: str | None = None,
         pace: float | None = DEFAULT_PACE,
+        script: Script | None = None,
+        faults: Faults | str | None = None,
         session_lifetime_s: float = LIFETIME_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if pace is not None and not pace > 0:
             raise ConfigurationError(f"pace must be above zero, not {pace}")
+        if brain is not None and script is not None:
+            raise ConfigurationError("pass a brain or a script, not both")
+        self._script = None if script is None else _script(script)
         organs = Organs(
-            brain=brain or RuleBrain(),
+            brain=brain or self._script or RuleBrain(),
             voice=voice or ToneVoice(),
             recogniser=recogniser or ClipRecogniser(),
             pace=math.inf if pace is None else pace,
         )
         self._registry = Registry(
             Settings(
-                organs=organs, dialect=dialect, api_key=api_key, session_lifetime_s=session_lifetime_s, clock=clock
+                organs=organs,
+                dialect=dialect,
+                api_key=api_key,
+                session_lifetime_s=session_lifetime_s,
+                faults=_faults(faults),
+                clock=clock,
             )
         )
         self._host = host
@@ -115,6 +131,25 @@ class Simulator:
         settings = self._registry.settings
         key = settings.api_key or "test-key"
         return Endpoint(url=self.url, api_key=key, dialect=settings.dialect, is_simulated=True)
+
+    def set_faults(self, faults: Faults | str | None) -> None:
+        """Replace what goes wrong, for connections to come and those that live.
+
+        Raises:
+            ConfigurationError: The specification is none.
+        """
+        self._registry.set_faults(_faults(faults))
+
+    def assert_done(self) -> None:
+        """Check that the script was played to its end, every step as expected.
+
+        Raises:
+            AssertionError: It was not; the message shows expected, got, and the frames around it.
+            ConfigurationError: There is no script.
+        """
+        if self._script is None:
+            raise ConfigurationError("this simulator has no script")
+        self._script.assert_done([line for session in self.sessions for line in session.last_frames()])
 
     async def start(self) -> None:
         """Begin to listen.
@@ -154,3 +189,13 @@ class Simulator:
     def _authority(self) -> str:
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"{host}:{self._port}"
+
+
+def _script(script: Script) -> ScriptBrain:
+    if isinstance(script, ScriptBrain):
+        return script
+    return ScriptBrain.from_file(script) if isinstance(script, str | os.PathLike) else ScriptBrain(script)
+
+
+def _faults(faults: Faults | str | None) -> Faults:
+    return Faults.parse(faults or "") if isinstance(faults, str | None) else faults

@@ -114,7 +114,7 @@ class SimulatedTranslation(Exchange):
 
     def _closed(self) -> None:
         self._outlet.send(SessionClosed())
-        self.closing = (CLOSED, "")
+        self.close(CLOSED, "")
 
     def _translate(self, audio: bytes, end_ms: int, now: float) -> None:
         words = self._organs.recogniser.hear(Decoder(PCM16).feed(audio))
@@ -146,7 +146,7 @@ def check_translation(config: TranslationSession) -> None:
         one_of("translation")("session.type", config.type)
     heard, output = _halves(config)
     if output.language is not UNSET and not output.language:
-        raise invalid_value("session.audio.output.language", output.language or "")
+        raise invalid_value("session.audio.output.language", "")
     if heard.noise_reduction:
         one_of("near_field", "far_field")("session.audio.input.noise_reduction.type", heard.noise_reduction.type)
     if heard.transcription and not heard.transcription.model:

@@ -23,20 +23,19 @@ Frame = dict[str, Any]
 
 
 @cache
-def _validators(dialect: str, kind: str) -> dict[str, jsonschema.Draft202012Validator]:
+def _validators(words: str) -> dict[str, jsonschema.Draft202012Validator]:
+    dialect, side = ("ga", "translation_server") if words == "translation" else (words, "server")
     schema = json.loads((FIXTURES / "schemas" / f"{dialect}.schema.json").read_text(encoding="utf-8"))
-    names = schema["x-events"]["translation_server" if kind == "translation" else "server"]
     return {
         event: jsonschema.Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": schema["$defs"]})
-        for event, name in names.items()
+        for event, name in schema["x-events"][side].items()
     }
 
 
-def check_frame(data: bytes | str, *, dialect: str = "ga", kind: str = "realtime") -> Frame:
-    """Gives a server's frame as a mapping if it is what the schema says."""
+def check_frame(data: bytes | str, words: str) -> Frame:
+    """Gives a server's frame as a mapping if it is what the schema of `ga`, `beta` or `translation` says."""
     frame: Frame = json.loads(data)
-    validator = _validators(dialect, kind)[frame["type"]]
-    problems = [f"{error.json_path}: {error.message}" for error in validator.iter_errors(frame)]
+    problems = [f"{error.json_path}: {error.message}" for error in _validators(words)[frame["type"]].iter_errors(frame)]
     assert not problems, f"{frame['type']} is not as the schema says: {problems[:3]}\n{data!r:.600}"
     return frame
 
@@ -77,9 +76,10 @@ class Reply:
 class Client:
     """Speaks to a session without a socket; time passes only when it says so."""
 
-    def __init__(self, session: SimulatedSession, brain: Reply) -> None:
+    def __init__(self, session: Any, brain: Reply | None = None) -> None:
         self.session = session
-        self.brain = brain
+        self.brain = brain or Reply()
+        self._words = "translation" if session.kind == "translation" else session.dialect
         self.now = 0.0
         self.frames = Frames()
         self.opening = self.poll()
@@ -158,6 +158,12 @@ def connect() -> Connect:
         return Client(SimulatedSession(organs, SessionSetup(**setup)), brain)
 
     return open_session
+
+
+@pytest.fixture
+def connect_to() -> Connect:
+    """Gives a function that makes a client of a session."""
+    return Client
 
 
 @pytest.fixture

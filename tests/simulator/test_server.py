@@ -12,7 +12,8 @@ import aiohttp
 import pytest
 
 from realtime_events.exceptions import ConfigurationError
-from realtime_events.simulator import EchoBrain, Simulator
+from realtime_events.simulator import EchoBrain, Say, Simulator, Step
+from realtime_events.simulator.scripts import Expect
 
 Socket = aiohttp.ClientWebSocketResponse
 KEY = {"Authorization": "Bearer test-key"}
@@ -182,3 +183,39 @@ async def test_health_and_status_pages() -> None:
 def test_a_pace_must_be_above_zero() -> None:
     with pytest.raises(ConfigurationError, match="pace"):
         Simulator(pace=0)
+
+
+async def test_a_script_is_played_and_checked() -> None:
+    steps = [Step(expect=Expect(user="hello"), emit=[Say("Hi!")])]
+    async with Simulator(script=steps, pace=None) as sim, dial(sim) as socket:
+        with pytest.raises(AssertionError, match="stopped before step 1 of 1"):
+            sim.assert_done()
+        item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hello?"}]}
+        await socket.send_json({"type": "conversation.item.create", "item": item})
+        await socket.send_json({"type": "response.create"})
+        assert (await receive(socket, "response.output_audio_transcript.done"))["transcript"] == "Hi!"
+        sim.assert_done()
+
+
+async def test_a_script_that_goes_otherwise_shows_expected_got_and_the_frames() -> None:
+    steps = [Step(expect=Expect(user="goodbye"), emit=[Say("Bye!")])]
+    async with Simulator(script=steps, pace=None) as sim, dial(sim) as socket:
+        item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hello?"}]}
+        await socket.send_json({"type": "conversation.item.create", "item": item})
+        await socket.send_json({"type": "response.create"})
+        done = await receive(socket, "response.done")
+        assert done["response"]["status_details"]["error"]["code"] == "script_mismatch"
+        with pytest.raises(AssertionError) as told:
+            sim.assert_done()
+    report = str(told.value)
+    assert "expected: the user says 'goodbye'" in report
+    assert "got: 'Hello?'" in report
+    assert "<- ConversationItemCreate" in report
+    assert "-> ResponseDone" in report
+
+
+def test_only_a_script_can_be_done() -> None:
+    with pytest.raises(ConfigurationError, match="no script"):
+        Simulator().assert_done()
+    with pytest.raises(ConfigurationError, match="not both"):
+        Simulator(brain=EchoBrain(), script=[])
