@@ -25,7 +25,7 @@ from .hearing import Hearing
 from .input_audio import SHORTEST_COMMIT_MS, Decoder, InputAudio
 from .stage import Stage
 from .timeline import Ticket
-from .turn_detection import detector
+from .turn_detection import SemanticVad, ServerVad, detector
 from .vad import Heard
 
 
@@ -39,7 +39,7 @@ class Listening:
         self._config = input_of(stage.config)
         self._audio = InputAudio(wire_format(self._config.format))
         self._decoder = Decoder(self._audio.audio_format)
-        self._ear = detector(self._config.turn_detection or None, at_ms=0, words=self._words)
+        self._ear = self._detector(at_ms=0)
         self._item_id: str | None = None
         self._idle: Ticket | None = None
 
@@ -57,7 +57,7 @@ class Listening:
         self._config = config
         self._item_id = None
         self._cancel_idle()
-        self._ear = detector(config.turn_detection or None, at_ms=int(self._audio.end_ms), words=self._words)
+        self._ear = self._detector(at_ms=int(self._audio.end_ms))
 
     def append(self, data: bytes, now: float) -> None:
         """Take audio in.
@@ -173,6 +173,10 @@ class Listening:
     def _is_on(self, flag: str) -> bool:
         detection = self._config.turn_detection
         return detection is not None and getattr(detection, flag) is not False
+
+    def _detector(self, *, at_ms: int) -> ServerVad | SemanticVad | None:
+        vad = self._stage.organs.vad
+        return detector(self._config.turn_detection or None, at_ms=at_ms, words=self._words, vad=vad)
 
     def _words(self, from_ms: int) -> str:
         kept = self._audio.peek(from_ms)

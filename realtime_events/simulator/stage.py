@@ -15,6 +15,7 @@ from .conversation import Conversation
 from .ears import Recogniser
 from .exchange import Outlet
 from .plans import Brain
+from .vad import EnergyVad, MakeVad
 from .voice import Voice
 
 Job: TypeAlias = Callable[[], Any]
@@ -25,7 +26,7 @@ Runner: TypeAlias = Callable[[Job, Then], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Organs:
-    """What a session thinks, speaks and hears with.
+    """What a session thinks, speaks and hears with; `vad` makes what finds the turns in its audio.
 
     `pace` is the speed of audio relative to real time; infinite is as fast as it is read. An organ with a true
     `is_slow` works where the session's runner puts it; all others work at once.
@@ -34,6 +35,7 @@ class Organs:
     brain: Brain
     voice: Voice
     recogniser: Recogniser
+    vad: MakeVad = EnergyVad
     pace: float = 4.0
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from ..events.session import TurnDetection
 from .ears import INAUDIBLE
-from .vad import EnergyVad, Heard
+from .vad import Heard, MakeVad
 
 SEMANTIC_PAUSE_MS = 200
 SEMANTIC_WHOLE_MS = {"low": 1_200, "medium": 600, "auto": 600, "high": 300}
@@ -27,20 +27,17 @@ UNFINISHED = frozenset(
 
 
 class ServerVad:
-    """Ends a turn after a set silence."""
+    """Ends a turn after a set silence; `lead_ms` is how much audio before now may still become part of a turn."""
 
-    def __init__(self, config: TurnDetection, *, at_ms: int) -> None:
-        self._vad = EnergyVad(
+    def __init__(self, config: TurnDetection, *, at_ms: int, vad: MakeVad) -> None:
+        prefix_padding_ms = config.prefix_padding_ms if isinstance(config.prefix_padding_ms, int) else 300
+        self.lead_ms = prefix_padding_ms + 1_000
+        self._vad = vad(
             threshold=0.5 if not isinstance(config.threshold, int | float) else config.threshold,
-            prefix_padding_ms=config.prefix_padding_ms if isinstance(config.prefix_padding_ms, int) else 300,
+            prefix_padding_ms=prefix_padding_ms,
             silence_duration_ms=config.silence_duration_ms if isinstance(config.silence_duration_ms, int) else 500,
             at_ms=at_ms,
         )
-
-    @property
-    def lead_ms(self) -> int:
-        """How much audio before now may still become part of a turn."""
-        return self._vad.prefix_padding_ms + 1_000
 
     @property
     def is_speaking(self) -> bool:
@@ -64,12 +61,12 @@ class SemanticVad:
 
     lead_ms = 1_300
 
-    def __init__(self, config: TurnDetection, *, at_ms: int, words: Callable[[int], str]) -> None:
+    def __init__(self, config: TurnDetection, *, at_ms: int, words: Callable[[int], str], vad: MakeVad) -> None:
         eagerness = config.eagerness or "auto"
         self._whole_ms = SEMANTIC_WHOLE_MS[eagerness]
         self._unsure_ms = SEMANTIC_UNSURE_MS[eagerness]
         self._longest_ms = SEMANTIC_LONGEST_MS[eagerness]
-        self._vad = EnergyVad(silence_duration_ms=SEMANTIC_PAUSE_MS, at_ms=at_ms)
+        self._vad = vad(silence_duration_ms=SEMANTIC_PAUSE_MS, at_ms=at_ms)
         self._words = words
         self._started_ms: int | None = None
         self._end_ms: int | None = None
@@ -120,11 +117,11 @@ class SemanticVad:
 
 
 def detector(
-    config: TurnDetection | None, *, at_ms: int, words: Callable[[int], str]
+    config: TurnDetection | None, *, at_ms: int, words: Callable[[int], str], vad: MakeVad
 ) -> ServerVad | SemanticVad | None:
     """Give the ear that a configuration asks for; None where turn detection is off."""
     if not config:
         return None
     if config.type == "semantic_vad":
-        return SemanticVad(config, at_ms=at_ms, words=words)
-    return ServerVad(config, at_ms=at_ms)
+        return SemanticVad(config, at_ms=at_ms, words=words, vad=vad)
+    return ServerVad(config, at_ms=at_ms, vad=vad)

@@ -1,9 +1,9 @@
 """The simulator's turn detection: where speech starts and stops in real audio.
 
-Owns the decision, from pcm16 at 24 kHz to milliseconds of the audio fed so far. Knows no clock, session or event: the
+Owns `Vad`, the seam that a speech model fills, and `EnergyVad`, which needs no model. Owns the decision, from pcm16 at 24 kHz to milliseconds of the audio fed so far. Knows no clock, session or event: the
 session turns what it hears into `input_audio_buffer.speech_started` and `speech_stopped`.
 
-It works on energy. A frame is loud if it is over an absolute gate and well over the noise floor, which is the quietest
+`EnergyVad` works on energy. A frame is loud if it is over an absolute gate and well over the noise floor, which is the quietest
 moment of the last three seconds, so that constant noise of any strength ends as floor. Speech starts when enough loud
 frames come together (a click is too short) and some of them are voiced (hiss is not): neighbouring samples of a voice
 are alike, those of hiss are not. A whisper is therefore not heard; a deep hum is, until the floor has risen to it.
@@ -15,7 +15,7 @@ import math
 from array import array
 from collections import deque
 from operator import mul
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -23,7 +23,7 @@ from ..audio import PCM16
 from ..audio.samples import to_samples
 from ..exceptions import ConfigurationError
 
-__all__ = ["EnergyVad", "Heard"]
+__all__ = ["EnergyVad", "Heard", "MakeVad", "Vad", "patience_ms"]
 
 _FRAME_MS = 10
 _FRAME_BYTES = PCM16.n_bytes(_FRAME_MS)
@@ -55,6 +55,40 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: Literal["started", "stopped"]
     at_ms: int
+
+
+class Vad(Protocol):
+    """Hears where speech starts and stops in one stream of pcm16 mono at 24 kHz."""
+
+    speaking: bool
+
+    @property
+    def at_ms(self) -> int:
+        """The milliseconds of audio judged so far."""
+        ...
+
+    def feed(self, pcm: bytes) -> list[Heard]:
+        """Gives what the audio up to the end of `pcm` makes known, in order; usually nothing."""
+        ...
+
+    def reset(self) -> None:
+        """Forgets the speech in progress; the clock goes on."""
+        ...
+
+
+class MakeVad(Protocol):
+    """Makes the `Vad` of one stream; the arguments are those of `EnergyVad`."""
+
+    def __call__(
+        self, *, threshold: float = 0.5, prefix_padding_ms: int = 300, silence_duration_ms: int = 500, at_ms: int = 0
+    ) -> Vad:
+        """Gives a `Vad` whose clock begins at `at_ms`."""
+        ...
+
+
+def patience_ms(silence_duration_ms: int, spoken_ms: float) -> float:
+    """Gives how long it must be quiet for a turn to end after that much speech."""
+    return silence_duration_ms * (_OPENING_GRACE if spoken_ms < _OPENING_MS else 1)
 
 
 class EnergyVad:
@@ -151,8 +185,7 @@ class EnergyVad:
         self._loud = self._loud + 1 if loud else 0
         if self._loud >= _STAY_FRAMES:
             self._last_loud_ms = self._now_ms
-        opening = self._last_loud_ms - self._onset_ms < _OPENING_MS
-        silence_ms = self.silence_duration_ms * (_OPENING_GRACE if opening else 1)
+        silence_ms = patience_ms(self.silence_duration_ms, self._last_loud_ms - self._onset_ms)
         if loud or self._now_ms - self._last_loud_ms < silence_ms:
             return None
         self.reset()
