@@ -1,12 +1,14 @@
 """The simulator's turn detection: where speech starts and stops in real audio.
 
-Owns `Vad`, the seam that a speech model fills, and `EnergyVad`, which needs no model. Owns the decision, from pcm16 at 24 kHz to milliseconds of the audio fed so far. Knows no clock, session or event: the
-session turns what it hears into `input_audio_buffer.speech_started` and `speech_stopped`.
+Owns `Vad`, the seam that a speech model fills, and `EnergyVad`, which needs none: from pcm16 at 24 kHz to milliseconds
+of the audio fed so far. Knows no clock, session or event: the session turns what it hears into
+`input_audio_buffer.speech_started` and `speech_stopped`.
 
-`EnergyVad` works on energy. A frame is loud if it is over an absolute gate and well over the noise floor, which is the quietest
-moment of the last three seconds, so that constant noise of any strength ends as floor. Speech starts when enough loud
-frames come together (a click is too short) and some of them are voiced (hiss is not): neighbouring samples of a voice
-are alike, those of hiss are not. A whisper is therefore not heard; a deep hum is, until the floor has risen to it.
+`EnergyVad` works on energy. A frame is loud if it is over an absolute gate and well over the noise floor, which is the
+quietest moment of the last three seconds, so that constant noise of any strength ends as floor. Speech starts when
+enough loud frames come together (a click is too short) and some of them are voiced (hiss is not): neighbouring samples
+of a voice are alike, those of hiss are not. A whisper is therefore not heard; a deep hum is, until the floor has risen
+to it.
 """
 
 from __future__ import annotations
