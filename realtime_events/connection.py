@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from .events import local, server
 from .events.base import ClientEvent, Event, MalformedEvent, UnknownEvent
 from .exceptions import ConnectionLostError, TransportError, one_line
-from .lanes import Dispatcher
+from .lanes import Dispatcher, within
 from .options import Options
 from .protocol import codec, dialect
 from .protocol.core import QUIET, SWALLOW, TABLE, Core
@@ -260,7 +260,7 @@ class Connection:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._core.sent(stamped, self._clock(), future)
         await self.write(self._encode(stamped))
-        async with asyncio.timeout(timeout):
+        async with within(timeout, f"the server did not answer {event.type}"):
             return await future
 
     async def write(self, data: bytes) -> None:

@@ -16,7 +16,8 @@ import logging
 import time
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Set
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Set
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .events.base import DeltaEvent, Event
@@ -36,6 +37,22 @@ NEVER_REPORTED = (HandlerFailed, HandlerSlow, HandlerLagging)
 
 E_co = TypeVar("E_co", covariant=True)
 Put = Callable[[Any], None]
+
+
+@asynccontextmanager
+async def within(seconds: float | None, what: str) -> AsyncGenerator[None]:
+    """Bound what the block waits for; None waits for ever.
+
+    Raises:
+        TimeoutError: It took longer; the sentence says what did not come, and for how long it was waited for.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        if error.args:
+            raise
+        raise TimeoutError(f"{what} within {seconds:g} s") from None
 
 
 class Inbox:
@@ -380,7 +397,7 @@ class Dispatcher:
         wait = Wait(self, keys, when)
         self._add(wait)
         try:
-            async with asyncio.timeout(timeout):
+            async with within(timeout, f"no {' or '.join(keys)} came"):
                 return await wait.future
         finally:
             self.unsubscribe(wait)

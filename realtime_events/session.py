@@ -28,7 +28,7 @@ from .exceptions import (
     ConfigurationError,
 )
 from .handlers import key_of, keys_of
-from .lanes import Dispatcher, Stream
+from .lanes import Dispatcher, Stream, within
 from .options import Options
 from .protocol import codec, dialect
 from .protocol.core import Core
@@ -180,7 +180,7 @@ class Session:
         url = self._endpoint.connect_url(model=self._model, kind=self._options.kind)
         headers = await self._endpoint.handshake_headers()
         self._connection.open(await self._dial(url, headers, self._options))
-        async with asyncio.timeout(self._options.connect_timeout_s):
+        async with within(self._options.connect_timeout_s, "the server sent no session.created"):
             await self._connection.created
         if any(value is not msgspec.UNSET for value in msgspec.structs.asdict(self._wanted).values()):
             await self._update(self._wanted, self._options.connect_timeout_s)
@@ -264,7 +264,7 @@ class Session:
         future: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
         self._core.ask(_user_item(content), self._clock(), future)
         self._connection.carry_out()
-        async with asyncio.timeout(timeout):
+        async with within(timeout, "the turn did not end"):
             return await future
 
     async def add_item(self, item: Item, *, timeout: float | None = REQUEST_TIMEOUT_S) -> Item:

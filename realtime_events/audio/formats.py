@@ -131,7 +131,7 @@ def read_wav(source: str | os.PathLike[str] | BinaryIO, *, rate: int = 24_000) -
     return pcm
 
 
-def write_wav(target: str | os.PathLike[str] | BinaryIO, pcm: bytes, *, rate: int = 24_000) -> None:
+def write_wav(target: str | os.PathLike[str] | BinaryIO, pcm: bytes | bytearray, *, rate: int = 24_000) -> None:
     """Writes pcm16 bytes as a mono 16-bit WAV file.
 
     Args:
@@ -144,8 +144,12 @@ def write_wav(target: str | os.PathLike[str] | BinaryIO, pcm: bytes, *, rate: in
         OSError: if the file cannot be written.
     """
     check_pcm16(pcm)
-    opened = os.fspath(target) if isinstance(target, os.PathLike) else target
-    with wave.open(opened, "wb") as file:
+    if isinstance(target, str | os.PathLike):
+        # Opened here: a path that `wave` cannot open leaves a broken object of its own behind.
+        with open(target, "wb") as opened:
+            write_wav(opened, pcm, rate=rate)
+        return
+    with wave.open(target, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(rate)

@@ -16,7 +16,7 @@ __all__ = ["check_pcm16", "from_samples", "to_samples"]
 _BIG_ENDIAN = sys.byteorder == "big"
 
 
-def check_pcm16(pcm: bytes) -> None:
+def check_pcm16(pcm: bytes | bytearray) -> None:
     """Refuses bytes that cannot be whole 16-bit samples.
 
     Raises:

@@ -6,12 +6,15 @@ and in the same order, and reaches handlers in the same way.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ..exceptions import Initiator
 from .base import Event, LocalEvent
+
+if TYPE_CHECKING:
+    from ..protocol.turns import Turn
 
 
 class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,13 +81,13 @@ class ConnectionClosed(LocalEvent, frozen=True, kw_only=True, tag="connection.cl
 class TurnStarted(LocalEvent, frozen=True, kw_only=True, tag="turn.started"):
     """A user input began a turn."""
 
-    turn: Any
+    turn: Turn
 
 
 class TurnDone(LocalEvent, frozen=True, kw_only=True, tag="turn.done"):
     """A turn ended: its `Turn` has the text, responses, tool calls, usage and timeline in milliseconds."""
 
-    turn: Any
+    turn: Turn
 
 
 class AudioFlush(LocalEvent, frozen=True, kw_only=True, tag="audio.flush"):

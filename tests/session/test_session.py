@@ -111,7 +111,7 @@ async def test_a_refused_configuration_is_raised_by_connect_and_leaves_nothing_b
 async def test_a_server_that_never_answers_makes_connect_time_out() -> None:
     peer = Peer(answers_updates=False)
     async with asyncio.timeout(5):
-        with pytest.raises(TimeoutError):
+        with pytest.raises(TimeoutError, match=r"did not answer session\.update within 0\.01 s"):
             await joined(peer, Realtime(instructions="x"), connect_timeout_s=0.01)
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
@@ -185,8 +185,11 @@ async def test_the_beta_dialect_is_spoken_both_ways() -> None:
 async def test_the_dialect_that_is_asked_for_reaches_the_handshake() -> None:
     """B14: a server is told by a header that beta will be spoken, whoever chose it."""
     peer = Peer(dialect="beta")
-    async with asyncio.timeout(5), Realtime().connect(
-        endpoint=Endpoint(url="ws://localhost/v1/realtime", api_key="test-key"), dial=peer.dial, dialect="beta"
+    async with (
+        asyncio.timeout(5),
+        Realtime().connect(
+            endpoint=Endpoint(url="ws://localhost/v1/realtime", api_key="test-key"), dial=peer.dial, dialect="beta"
+        ),
     ):
         [(_, headers)] = peer.dialled
         assert headers["OpenAI-Beta"] == "realtime=v1"
@@ -346,7 +349,7 @@ async def test_a_wait_removes_itself_on_timeout_and_on_cancellation() -> None:
     """B06."""
     peer = Peer()
     async with asyncio.timeout(5), joined(peer) as session:
-        with pytest.raises(TimeoutError):
+        with pytest.raises(TimeoutError, match=r"no response\.done came within 0 s"):
             await session.wait_for("response.done", timeout=0)
         waiting = asyncio.create_task(session.wait_for("response.done"))
         await asyncio.sleep(0)
