@@ -15,16 +15,22 @@ from .base import Event, LocalEvent
 
 if TYPE_CHECKING:
     from ..protocol.turns import Turn
+else:
+    Turn = Any  # The vocabulary lies below State, which makes turns.
 
 
 class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
-    """One function call of the model. `arguments` is the JSON text as the model wrote it."""
+    """One function call of the model. `arguments` is the JSON text as the model wrote it.
+
+    `refused` says why a call must not run, although it is answered: the model went beyond a limit.
+    """
 
     call_id: str
     name: str
     arguments: str
     item_id: str = ""
     response_id: str = ""
+    refused: str = ""
 
 
 class ToolResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +141,31 @@ class ToolFailed(LocalEvent, frozen=True, kw_only=True, tag="tool.failed"):
     duration_ms: float
 
 
+class ToolApprovalRequested(LocalEvent, frozen=True, kw_only=True, tag="tool.approval_requested"):
+    """A call waits for `session.approve(call_id)` or `session.deny(call_id, reason)`, for `expires_s` seconds.
+
+    `kind` is what the tool says of itself: `read`, `write` or `destructive`; `mcp` for a hosted MCP server's tool, whose
+    approval does not expire here (`expires_s` is 0) and whose `call_id` is the id of the request.
+    """
+
+    call: ToolCall
+    kind: str = "read"
+    expires_s: float = 0.0
+
+
+class ToolOrphaned(LocalEvent, frozen=True, kw_only=True, tag="tool.orphaned"):
+    """A call will never be answered: the conversation that made it has ended."""
+
+    call: ToolCall
+
+
+class ToolLoopStopped(LocalEvent, frozen=True, kw_only=True, tag="tool.loop_stopped"):
+    """The model called tools in `rounds` responses of one turn: one last answer, without tools, was asked for."""
+
+    turn: Any
+    rounds: int
+
+
 class HandlerFailed(LocalEvent, frozen=True, kw_only=True, tag="handler.failed"):
     """A handler raised. `handler` is its name, `where` its file and line."""
 
@@ -195,6 +226,9 @@ LOCAL_EVENTS: tuple[type[LocalEvent], ...] = (
     ToolProgress,
     ToolDone,
     ToolFailed,
+    ToolApprovalRequested,
+    ToolOrphaned,
+    ToolLoopStopped,
     HandlerFailed,
     HandlerSlow,
     HandlerLagging,
