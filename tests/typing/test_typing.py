@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -77,12 +78,15 @@ def test_right_user_code_is_accepted(name: str, reported: Callable[[Path], dict[
 
 @BOTH
 @pytest.mark.parametrize("file", WRONG, ids=lambda file: file.stem)
-def test_each_wrong_line_is_reported(name: str, reported: Callable[[Path], dict[int, str]], file: Path) -> None:
+def test_each_wrong_line_is_reported(
+    name: str, reported: Callable[[Path], dict[int, str]], file: Path, tmp_path: Path
+) -> None:
     """A handler, a predicate or a wait that takes one event for another is a type error, and so is no other line."""
     lines = file.read_text("utf-8").splitlines()
     marked = {number for number, line in enumerate(lines, 1) if re.search(rf"# wrong(: {name})?$", line)}
     assert marked
-    assert set(reported(file)) == marked
+    # A copy, because pyproject.toml has the checkers pass over the file where it stands.
+    assert set(reported(Path(shutil.copy(file, tmp_path)))) == marked
 
 
 @BOTH
