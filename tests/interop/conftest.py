@@ -21,7 +21,7 @@ import pytest
 from aiohttp import web
 
 from realtime_events.audio import PCM16, read_wav
-from realtime_events.simulator import ClipRecogniser, Simulator
+from realtime_events.simulator import ClipRecogniser, Plan, Request, Say, Simulator
 
 from ..simulator.conftest import Frame, Frames, check_frame
 
@@ -47,9 +47,9 @@ class Wire(Frames):
 
     def check(self, socket: web.WebSocketResponse, data: bytes | str) -> None:
         """Checks one frame; translation sessions have events of their own under the names of the others."""
-        kind = "translation" if self.paths[socket].endswith("/translations") else "realtime"
+        words = "translation" if self.paths[socket].endswith("/translations") else self.dialect
         try:
-            self.append(check_frame(data, dialect=self.dialect, kind=kind))
+            self.append(check_frame(data, words))
         except (AssertionError, KeyError, ValueError) as problem:
             self.problems.append(repr(problem))
 
@@ -78,6 +78,14 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
     assert not tap.problems, "\n".join(tap.problems)
 
 
+class LongWinded:
+    """A brain whose answers take half a minute to say."""
+
+    def plan(self, request: Request) -> Plan:
+        """Gives one long message."""
+        return [Say("This is one of many sentences, and each of them takes a while to say. " * 10)]
+
+
 @cache
 def speech(name: str) -> bytes:
     """Gives a recording as pcm16 at 24 kHz, with a second of silence after it."""
@@ -87,6 +95,18 @@ def speech(name: str) -> bytes:
 def pieces(audio: bytes) -> Iterator[bytes]:
     """Gives audio as a microphone does: 20 ms at a time."""
     return (audio[start : start + PIECE_BYTES] for start in range(0, len(audio), PIECE_BYTES))
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Callable[[str], str]:
+    """Gives a function that puts a recording into a file of bare samples, with its silence, and gives the path."""
+
+    def write(name: str) -> str:
+        path = tmp_path / f"{name}.pcm"
+        path.write_bytes(speech(name))
+        return str(path)
+
+    return write
 
 
 @pytest.fixture(scope="session")

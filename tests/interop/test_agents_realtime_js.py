@@ -1,0 +1,58 @@
+"""npm's `@openai/agents-realtime` over WebSocket against the simulator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from realtime_events.audio import PCM16
+from realtime_events.simulator import EchoBrain, RuleBrain, Simulator
+
+from .conftest import WORDS, LongWinded, RunNode, Simulate
+
+SCRIPT = "agents_realtime.mjs"
+QUESTION = WORDS["weather_bern.wav"]
+
+
+def url_of(sim: Simulator) -> str:
+    """Gives the whole URL, because this client adds no model to one that it is given."""
+    return f"{sim.url}?model=gpt-realtime-2.1"
+
+
+async def test_a_text_turn(simulate: Simulate, node: RunNode) -> None:
+    async with simulate(brain=EchoBrain()) as sim:
+        seen, last = await node(SCRIPT, "text", url_of(sim))
+    assert seen["history"] == [["user", "One two three four."], ["assistant", "One two three four."]]
+    assert seen["tokens"] > 0
+    assert last == {"refused": []}
+
+
+async def test_an_audio_turn(simulate: Simulate, node: RunNode, recording: Any) -> None:
+    async with simulate(brain=EchoBrain()) as sim:
+        seen, last = await node(SCRIPT, "audio", url_of(sim), recording("weather_bern.wav"))
+    assert seen["history"] == [["user", QUESTION], ["assistant", QUESTION]]
+    assert PCM16.duration_ms(seen["bytes"]) > 1_000
+    assert last == {"refused": []}
+
+
+async def test_a_tool_is_called_and_its_result_told(simulate: Simulate, node: RunNode) -> None:
+    async with simulate(brain=RuleBrain()) as sim:
+        call, seen, last = await node(SCRIPT, "tool", url_of(sim), QUESTION)
+    assert call == {"tool": "get_weather", "city": "Bern"}
+    assert "23 degrees" in seen["history"][-1][1]
+    assert last == {"refused": []}
+
+
+async def test_interrupting_cancels_and_truncates(simulate: Simulate, node: RunNode) -> None:
+    async with simulate(brain=LongWinded(), pace=1.0) as sim:
+        seen, response, last = await node(SCRIPT, "interrupt", url_of(sim))
+    assert (seen["status"], seen["reason"]) == ("cancelled", "client_cancelled")
+    assert response["output"] == [seen["item"]]
+    assert last == {"refused": []}
+
+
+async def test_speaking_over_an_answer_interrupts_it(simulate: Simulate, node: RunNode, recording: Any) -> None:
+    async with simulate(brain=LongWinded(), pace=1.0) as sim:
+        seen, response, last = await node(SCRIPT, "barge_in", url_of(sim), recording("stop.wav"))
+    assert (seen["status"], seen["reason"]) == ("cancelled", "turn_detected")
+    assert response["output"] == [seen["item"]]
+    assert last == {"refused": []}
