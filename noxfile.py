@@ -13,7 +13,7 @@ import nox
 
 ROOT = Path(__file__).parent
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
-NODE_PEERS = ["@copilotkit/aimock@1.43.0", "@openai/agents-realtime@0.20.0"]
+NODE_PEERS = ["@copilotkit/aimock@1.43.0", "@openai/agents-realtime@0.20.0", "zod@4.6.7", "openai-realtime-api@1.0.8"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 
