@@ -86,8 +86,11 @@ from .events import (
     SessionUpdate,
     SessionUpdated,
     SpeechInterrupted,
+    ToolApprovalRequested,
     ToolDone,
     ToolFailed,
+    ToolLoopStopped,
+    ToolOrphaned,
     ToolProgress,
     ToolStarted,
     TurnDone,
@@ -258,6 +261,12 @@ ToolDoneTarget: TypeAlias = Literal["tool.done"] | type[ToolDone]
 ToolDoneHandler = TypeVar("ToolDoneHandler", bound=Handler[ToolDone])
 ToolFailedTarget: TypeAlias = Literal["tool.failed"] | type[ToolFailed]
 ToolFailedHandler = TypeVar("ToolFailedHandler", bound=Handler[ToolFailed])
+ToolApprovalRequestedTarget: TypeAlias = Literal["tool.approval_requested"] | type[ToolApprovalRequested]
+ToolApprovalRequestedHandler = TypeVar("ToolApprovalRequestedHandler", bound=Handler[ToolApprovalRequested])
+ToolOrphanedTarget: TypeAlias = Literal["tool.orphaned"] | type[ToolOrphaned]
+ToolOrphanedHandler = TypeVar("ToolOrphanedHandler", bound=Handler[ToolOrphaned])
+ToolLoopStoppedTarget: TypeAlias = Literal["tool.loop_stopped"] | type[ToolLoopStopped]
+ToolLoopStoppedHandler = TypeVar("ToolLoopStoppedHandler", bound=Handler[ToolLoopStopped])
 HandlerFailedTarget: TypeAlias = Literal["handler.failed"] | type[HandlerFailed]
 HandlerFailedHandler = TypeVar("HandlerFailedHandler", bound=Handler[HandlerFailed])
 HandlerSlowTarget: TypeAlias = Literal["handler.slow"] | type[HandlerSlow]
@@ -290,7 +299,7 @@ TranslationSessionUpdatedTarget: TypeAlias = type[translation.SessionUpdated]
 TranslationSessionUpdatedHandler = TypeVar("TranslationSessionUpdatedHandler", bound=Handler[translation.SessionUpdated])
 TranslationSessionUpdateTarget: TypeAlias = type[translation.SessionUpdate]
 TranslationSessionUpdateHandler = TypeVar("TranslationSessionUpdateHandler", bound=Handler[translation.SessionUpdate])
-EventName: TypeAlias = Literal["error", "session.created", "transcription_session.created", "session.updated", "transcription_session.updated", "rate_limits.updated", "conversation.created", "conversation.item.added", "conversation.item.created", "conversation.item.done", "conversation.item.retrieved", "conversation.item.truncated", "conversation.item.deleted", "conversation.item.input_audio_transcription.delta", "conversation.item.input_audio_transcription.segment", "conversation.item.input_audio_transcription.completed", "conversation.item.input_audio_transcription.failed", "input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped", "input_audio_buffer.timeout_triggered", "input_audio_buffer.committed", "input_audio_buffer.cleared", "input_audio_buffer.dtmf_event_received", "output_audio_buffer.started", "output_audio_buffer.stopped", "output_audio_buffer.cleared", "response.created", "response.done", "response.output_item.added", "response.output_item.done", "response.content_part.added", "response.content_part.done", "response.output_text.delta", "response.text.delta", "response.output_text.done", "response.text.done", "response.output_audio.delta", "response.audio.delta", "response.output_audio.done", "response.audio.done", "response.output_audio_transcript.delta", "response.audio_transcript.delta", "response.output_audio_transcript.done", "response.audio_transcript.done", "response.function_call_arguments.delta", "response.function_call_arguments.done", "mcp_list_tools.in_progress", "mcp_list_tools.completed", "mcp_list_tools.failed", "response.mcp_call_arguments.delta", "response.mcp_call_arguments.done", "response.mcp_call.in_progress", "response.mcp_call.completed", "response.mcp_call.failed", "session.update", "transcription_session.update", "input_audio_buffer.append", "input_audio_buffer.commit", "input_audio_buffer.clear", "output_audio_buffer.clear", "conversation.item.create", "conversation.item.retrieve", "conversation.item.truncate", "conversation.item.delete", "response.create", "response.cancel", "connection.opened", "connection.lost", "connection.restored", "connection.closed", "turn.started", "turn.done", "audio.flush", "speech.interrupted", "tool.started", "tool.progress", "tool.done", "tool.failed", "handler.failed", "handler.slow", "handler.lagging", "send.rejected", "frame.received", "event.malformed", "event.unknown", "session.closed", "session.input_transcript.delta", "session.output_transcript.delta", "session.output_audio.delta", "session.input_audio_buffer.append", "session.close"]
+EventName: TypeAlias = Literal["error", "session.created", "transcription_session.created", "session.updated", "transcription_session.updated", "rate_limits.updated", "conversation.created", "conversation.item.added", "conversation.item.created", "conversation.item.done", "conversation.item.retrieved", "conversation.item.truncated", "conversation.item.deleted", "conversation.item.input_audio_transcription.delta", "conversation.item.input_audio_transcription.segment", "conversation.item.input_audio_transcription.completed", "conversation.item.input_audio_transcription.failed", "input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped", "input_audio_buffer.timeout_triggered", "input_audio_buffer.committed", "input_audio_buffer.cleared", "input_audio_buffer.dtmf_event_received", "output_audio_buffer.started", "output_audio_buffer.stopped", "output_audio_buffer.cleared", "response.created", "response.done", "response.output_item.added", "response.output_item.done", "response.content_part.added", "response.content_part.done", "response.output_text.delta", "response.text.delta", "response.output_text.done", "response.text.done", "response.output_audio.delta", "response.audio.delta", "response.output_audio.done", "response.audio.done", "response.output_audio_transcript.delta", "response.audio_transcript.delta", "response.output_audio_transcript.done", "response.audio_transcript.done", "response.function_call_arguments.delta", "response.function_call_arguments.done", "mcp_list_tools.in_progress", "mcp_list_tools.completed", "mcp_list_tools.failed", "response.mcp_call_arguments.delta", "response.mcp_call_arguments.done", "response.mcp_call.in_progress", "response.mcp_call.completed", "response.mcp_call.failed", "session.update", "transcription_session.update", "input_audio_buffer.append", "input_audio_buffer.commit", "input_audio_buffer.clear", "output_audio_buffer.clear", "conversation.item.create", "conversation.item.retrieve", "conversation.item.truncate", "conversation.item.delete", "response.create", "response.cancel", "connection.opened", "connection.lost", "connection.restored", "connection.closed", "turn.started", "turn.done", "audio.flush", "speech.interrupted", "tool.started", "tool.progress", "tool.done", "tool.failed", "tool.approval_requested", "tool.orphaned", "tool.loop_stopped", "handler.failed", "handler.slow", "handler.lagging", "send.rejected", "frame.received", "event.malformed", "event.unknown", "session.closed", "session.input_transcript.delta", "session.output_transcript.delta", "session.output_audio.delta", "session.input_audio_buffer.append", "session.close"]
 KnownTarget: TypeAlias = EventName | type[Event] | Collection[EventName | type[Event]]
 Target: TypeAlias = str | type[Event] | Collection[str | type[Event]]
 AnyHandler = TypeVar("AnyHandler", bound=Handler[Any])
@@ -435,6 +444,12 @@ class On(Protocol):
     def __call__(self, target: ToolDoneTarget, /, *, when: When[ToolDone] = None, **how: Unpack[How]) -> Callable[[ToolDoneHandler], ToolDoneHandler]: ...
     @overload
     def __call__(self, target: ToolFailedTarget, /, *, when: When[ToolFailed] = None, **how: Unpack[How]) -> Callable[[ToolFailedHandler], ToolFailedHandler]: ...
+    @overload
+    def __call__(self, target: ToolApprovalRequestedTarget, /, *, when: When[ToolApprovalRequested] = None, **how: Unpack[How]) -> Callable[[ToolApprovalRequestedHandler], ToolApprovalRequestedHandler]: ...
+    @overload
+    def __call__(self, target: ToolOrphanedTarget, /, *, when: When[ToolOrphaned] = None, **how: Unpack[How]) -> Callable[[ToolOrphanedHandler], ToolOrphanedHandler]: ...
+    @overload
+    def __call__(self, target: ToolLoopStoppedTarget, /, *, when: When[ToolLoopStopped] = None, **how: Unpack[How]) -> Callable[[ToolLoopStoppedHandler], ToolLoopStoppedHandler]: ...
     @overload
     def __call__(self, target: HandlerFailedTarget, /, *, when: When[HandlerFailed] = None, **how: Unpack[How]) -> Callable[[HandlerFailedHandler], HandlerFailedHandler]: ...
     @overload
@@ -603,6 +618,12 @@ class On(Protocol):
     def __call__(self, target: ToolDoneTarget, handler: Handler[ToolDone], /, *, when: When[ToolDone] = None, **how: Unpack[How]) -> Handler[ToolDone]: ...
     @overload
     def __call__(self, target: ToolFailedTarget, handler: Handler[ToolFailed], /, *, when: When[ToolFailed] = None, **how: Unpack[How]) -> Handler[ToolFailed]: ...
+    @overload
+    def __call__(self, target: ToolApprovalRequestedTarget, handler: Handler[ToolApprovalRequested], /, *, when: When[ToolApprovalRequested] = None, **how: Unpack[How]) -> Handler[ToolApprovalRequested]: ...
+    @overload
+    def __call__(self, target: ToolOrphanedTarget, handler: Handler[ToolOrphaned], /, *, when: When[ToolOrphaned] = None, **how: Unpack[How]) -> Handler[ToolOrphaned]: ...
+    @overload
+    def __call__(self, target: ToolLoopStoppedTarget, handler: Handler[ToolLoopStopped], /, *, when: When[ToolLoopStopped] = None, **how: Unpack[How]) -> Handler[ToolLoopStopped]: ...
     @overload
     def __call__(self, target: HandlerFailedTarget, handler: Handler[HandlerFailed], /, *, when: When[HandlerFailed] = None, **how: Unpack[How]) -> Handler[HandlerFailed]: ...
     @overload
@@ -783,6 +804,12 @@ class WaitFor(Protocol):
     @overload
     def __call__(self, target: ToolFailedTarget, /, *, when: When[ToolFailed] = None, timeout: float | None = None) -> Coroutine[Any, Any, ToolFailed]: ...
     @overload
+    def __call__(self, target: ToolApprovalRequestedTarget, /, *, when: When[ToolApprovalRequested] = None, timeout: float | None = None) -> Coroutine[Any, Any, ToolApprovalRequested]: ...
+    @overload
+    def __call__(self, target: ToolOrphanedTarget, /, *, when: When[ToolOrphaned] = None, timeout: float | None = None) -> Coroutine[Any, Any, ToolOrphaned]: ...
+    @overload
+    def __call__(self, target: ToolLoopStoppedTarget, /, *, when: When[ToolLoopStopped] = None, timeout: float | None = None) -> Coroutine[Any, Any, ToolLoopStopped]: ...
+    @overload
     def __call__(self, target: HandlerFailedTarget, /, *, when: When[HandlerFailed] = None, timeout: float | None = None) -> Coroutine[Any, Any, HandlerFailed]: ...
     @overload
     def __call__(self, target: HandlerSlowTarget, /, *, when: When[HandlerSlow] = None, timeout: float | None = None) -> Coroutine[Any, Any, HandlerSlow]: ...
@@ -959,6 +986,12 @@ class StreamOf(Protocol):
     def __call__(self, target: ToolDoneTarget, /, *, when: When[ToolDone] = None, max_pending: int = ...) -> Stream[ToolDone]: ...
     @overload
     def __call__(self, target: ToolFailedTarget, /, *, when: When[ToolFailed] = None, max_pending: int = ...) -> Stream[ToolFailed]: ...
+    @overload
+    def __call__(self, target: ToolApprovalRequestedTarget, /, *, when: When[ToolApprovalRequested] = None, max_pending: int = ...) -> Stream[ToolApprovalRequested]: ...
+    @overload
+    def __call__(self, target: ToolOrphanedTarget, /, *, when: When[ToolOrphaned] = None, max_pending: int = ...) -> Stream[ToolOrphaned]: ...
+    @overload
+    def __call__(self, target: ToolLoopStoppedTarget, /, *, when: When[ToolLoopStopped] = None, max_pending: int = ...) -> Stream[ToolLoopStopped]: ...
     @overload
     def __call__(self, target: HandlerFailedTarget, /, *, when: When[HandlerFailed] = None, max_pending: int = ...) -> Stream[HandlerFailed]: ...
     @overload

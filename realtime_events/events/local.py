@@ -144,8 +144,8 @@ class ToolFailed(LocalEvent, frozen=True, kw_only=True, tag="tool.failed"):
 class ToolApprovalRequested(LocalEvent, frozen=True, kw_only=True, tag="tool.approval_requested"):
     """A call waits for `session.approve(call_id)` or `session.deny(call_id, reason)`, for `expires_s` seconds.
 
-    `kind` is what the tool says of itself: `read`, `write` or `destructive`; `mcp` for a hosted MCP server's tool, whose
-    approval does not expire here (`expires_s` is 0) and whose `call_id` is the id of the request.
+    `kind` is what the tool says of itself: `read`, `write` or `destructive`; `mcp` for the tool of a hosted MCP server,
+    whose approval does not expire here (`expires_s` is 0) and whose `call_id` is the id of the request.
     """
 
     call: ToolCall

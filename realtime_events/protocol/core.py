@@ -19,14 +19,19 @@ from typing import Any, Final
 import msgspec
 
 from ..events import client, local, server, transcription
-from ..events.base import ClientEvent, Event
+from ..events.base import UNSET, ClientEvent, Event, UnsetType
 from ..events.items import Item
+from ..events.response import ResponseCreateParams
 from ..events.session import SessionConfig
 from ..exceptions import LocalProtocolError, ResponseFailed
+from .batches import Batch, Batches, ToolLimits, WhenDone, output_item_id
 from .requests import Requests, server_error
 from .turns import RunningResponse, Turn
 
 SWALLOW: Final = object()
+NO_OTHER_LIMITS: Final = ToolLimits()
+SAID_BY: Final = "said_by_tool_call"
+MAX_METADATA: Final = 512  # the API's limit for one value
 ALREADY_ACTIVE = "conversation_already_has_active_response"
 FINISHED_ROLES = ("user", "system")
 # RFC 3551 section 4.5: G.711 is one byte a sample at 8 kHz; the API's PCM is two bytes a sample at 24 kHz.
@@ -42,19 +47,10 @@ class Effects:
     settled: list[tuple[Any, Any]] = field(default_factory=list[tuple[Any, Any]])
     send: list[ClientEvent] = field(default_factory=list[ClientEvent])
     start: list[local.ToolCall] = field(default_factory=list[local.ToolCall])
+    interrupted: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.before or self.after or self.settled or self.send or self.start)
-
-
-@dataclass(slots=True)
-class _Batch:
-    """The tool calls of one response, which get one follow-up together."""
-
-    turn: Turn | None
-    open: set[str] = field(default_factory=set[str])
-    ended: bool = False
-    respond: bool = False
+        return bool(self.before or self.after or self.settled or self.send or self.start or self.interrupted)
 
 
 class Core:
@@ -63,12 +59,18 @@ class Core:
     Args:
         new_id: Gives a fresh id with the given prefix, such as `"event"` or `"item"`.
         retain_audio_bytes: How many bytes of a turn's audio are kept at the most; 0 keeps none.
+        limits: How far a model may go with its tools.
         splits_items: Whether the server speaks the beta dialect, whose one `conversation.item.created` stands for the
             GA's `added` and `done`.
     """
 
     def __init__(
-        self, *, new_id: Callable[[str], str], retain_audio_bytes: int = 0, splits_items: bool = False
+        self,
+        *,
+        new_id: Callable[[str], str],
+        retain_audio_bytes: int = 0,
+        splits_items: bool = False,
+        limits: ToolLimits = NO_OTHER_LIMITS,
     ) -> None:
         self.session_id = ""
         self.config = SessionConfig()
@@ -88,8 +90,7 @@ class Core:
         self._incoming: Turn | None = None
         self._turn_waiters: dict[int, Any] = {}
         self._items: dict[str, None] = {}
-        self._calls: dict[str, _Batch] = {}
-        self._batches: dict[str, _Batch] = {}
+        self._batches = Batches(limits)
         self._call_names: dict[str, str] = {}
         self._last: RunningResponse | None = None
         self._last_item = ""
@@ -146,19 +147,40 @@ class Core:
         self._owed.append(event)
         self._serve_owed()
 
-    def answer_tool(self, result: local.ToolResult, now: float, *, respond: bool = True) -> bool:
-        """Send a tool's output, and once the batch is complete one `response.create`; false for a second answer."""
-        batch = self._calls.get(result.call_id)
-        if batch is None or result.call_id not in batch.open:
+    def answer_tool(
+        self, result: local.ToolResult, now: float, *, respond: bool = True, when_done: WhenDone = "idle"
+    ) -> bool:
+        """Send a tool's output, and once the batch is complete one `response.create`; false if nobody may be answered.
+
+        That is so for a second answer, and for a call whose conversation is gone.
+        """
+        batch = self._batches.of(result.call_id)
+        if batch is None:
             return False
-        batch.open.discard(result.call_id)
-        batch.respond = batch.respond or respond
+        batch.answer(result.call_id, respond=respond, when_done=when_done)
         if batch.turn is not None:
             batch.turn.tool_calls.append(result)
-        item = Item(type="function_call_output", call_id=result.call_id, output=result.output)
+        self._owed = deque(event for event in self._owed if _said_by(event) != result.call_id)
+        item = Item(
+            type="function_call_output",
+            id=output_item_id(result.call_id),
+            call_id=result.call_id,
+            output=result.output,
+        )
         self.effects.send.append(self.create_item(item))
         self._settle_batch(batch, now)
         return True
+
+    def say(self, call_id: str, text: str) -> None:
+        """Have the assistant say a text while a call runs; unsaid if the call is answered first."""
+        if self._batches.of(call_id) is None:
+            return
+        params = ResponseCreateParams(
+            instructions=f"Say exactly this and nothing else: {text}",
+            tool_choice="none",
+            metadata={SAID_BY: call_id[:MAX_METADATA]},
+        )
+        self.respond(client.ResponseCreate(event_id=self._new_id("event"), response=params))
 
     def cut(self, error: Exception, now: float) -> bool:
         """End everything because the connection ended; says whether a response was running."""
@@ -171,6 +193,7 @@ class Core:
             turn.mark("done", now)
             self.effects.after.append(local.TurnDone(turn=turn))
             self._settle_turn(turn, error)
+        self.effects.after += [local.ToolOrphaned(call=call) for call in self._batches.orphan()]
         self.turn = None
         self._active = self._asked = self._incoming = None
         self._owed.clear()
@@ -315,19 +338,17 @@ class Core:
         running = self._responses.pop(response.id or "", None) or RunningResponse(response.id or "")
         self._last, self._last_item = None, ""
         for item in response.output or ():
-            self._note_call(item, running.id)
+            self._note_call(item, running.id, now)
         if self._active == running.id:
             self._active = None
-        batch = self._batches.pop(running.id, None)
-        if batch is not None:
-            batch.ended = True
+        batch = self._batches.response_ended(running.id, _status(response.status))
         turn = running.turn
         if turn is not None:
             turn.collect(running, response)
             turn.status = _status(response.status)
-            if batch is not None and turn.status == "completed":
+            if turn.status == "completed" and self._batches.hold(turn):
                 turn.status = "running"
-                turn.rounds += 1
+                turn.rounds += batch is not None
             else:
                 self._end_this_turn(turn, now, response)
         if batch is not None:
@@ -372,48 +393,107 @@ class Core:
         # The beta dialect leaves the name out; it came with the item.
         name = event.name or self._call_names.get(event.call_id, "")
         if name:
-            self._start_call(event.call_id, name, event.arguments, event.item_id, event.response_id)
+            call = local.ToolCall(
+                call_id=event.call_id,
+                name=name,
+                arguments=event.arguments,
+                item_id=event.item_id,
+                response_id=event.response_id,
+            )
+            self._start_call(call, now)
 
     def output_item_done(self, event: server.ResponseOutputItemDone, now: float) -> None:
         """An item is complete: the second event that shows a call."""
-        self._note_call(event.item, event.response_id)
+        self._note_call(event.item, event.response_id, now)
         if self._splits_items:
             self.effects.after.append(server.ConversationItemDone(event_id=event.event_id, item=event.item))
 
-    def _note_call(self, item: Item, response_id: str) -> None:
+    def _note_call(self, item: Item, response_id: str, now: float) -> None:
         # A call that was cut off by a cancellation is no call: its arguments are not whole.
         if item.type == "function_call" and item.call_id and item.name and item.status != "incomplete":
-            self._start_call(item.call_id, item.name, item.arguments or "", item.id or "", response_id)
+            call = local.ToolCall(
+                call_id=item.call_id,
+                name=item.name,
+                arguments=item.arguments or "",
+                item_id=item.id or "",
+                response_id=response_id,
+            )
+            self._start_call(call, now)
 
-    def _start_call(self, call_id: str, name: str, arguments: str, item_id: str, response_id: str) -> None:
-        if call_id in self._calls:
+    def _start_call(self, call: local.ToolCall, now: float) -> None:
+        if self._batches.knows(call.call_id):
             return
-        batch = self._batches.get(response_id)
-        if batch is None:
-            running = self._responses.get(response_id)
-            batch = self._batches[response_id] = _Batch(running.turn if running else None)
-        self._calls[call_id] = batch
-        self._call_names.pop(call_id, None)
-        batch.open.add(call_id)
-        self.effects.start.append(
-            local.ToolCall(call_id=call_id, name=name, arguments=arguments, item_id=item_id, response_id=response_id)
-        )
+        self._call_names.pop(call.call_id, None)
+        running = self._responses.get(call.response_id)
+        refused = self._batches.begin(call, running.turn if running else None, now)
+        self.effects.start.append(msgspec.structs.replace(call, refused=refused) if refused else call)
 
-    def _settle_batch(self, batch: _Batch, now: float) -> None:
+    def _settle_batch(self, batch: Batch, now: float) -> None:
         """Ask for the follow-up once the response has ended and every call of it is answered."""
-        if not batch.ended or batch.open:
+        if not batch.is_complete:
             return
-        turn, batch.turn = batch.turn, None
-        if batch.respond and (turn is None or turn is self.turn) and self._incoming is None:
-            self.respond(client.ResponseCreate(event_id=self._new_id("event")))
-        elif turn is not None and turn is self.turn and not self.response_active:
-            self._end_this_turn(turn, now, None)
+        self._batches.settle(batch)
+        if self._is_followed_up(batch):
+            self._follow_up(batch)
+        elif batch.turn is not None and batch.turn is self.turn and not self._goes_on(batch.turn):
+            batch.turn.status = "completed"
+            self._end_this_turn(batch.turn, now, None)
+        batch.turn = None  # Its calls stay known for long; the turn and its audio must not.
+
+    def _is_followed_up(self, batch: Batch) -> bool:
+        if not batch.respond or batch.ended != "completed":
+            return False
+        if batch.turn is not None and batch.turn.rounds > self._batches.limits.rounds_per_turn:
+            return False  # The last response, without tools, was asked for before, and called tools all the same.
+        if any(not event.response for event in self._owed):
+            return False  # The response that is owed already will hear the outputs.
+        if batch.when_done == "silent":
+            return not self._is_busy(batch.turn)
+        return batch.when_done == "interrupt" or self._incoming is None or not self._will_hear()
+
+    def _is_busy(self, turn: Turn | None) -> bool:
+        """Say whether somebody speaks, or a newer turn is on."""
+        newer = turn is not None and self.turn is not None and turn is not self.turn
+        return self.user_speaking or self.response_active or self._incoming is not None or newer
+
+    def _will_hear(self) -> bool:
+        """Say whether the server, once the user has stopped, answers by itself, and so hears what is sent now."""
+        return self._incoming is not None and id(self._incoming) not in self._turn_waiters and self._answers_by_itself()
+
+    def _goes_on(self, turn: Turn) -> bool:
+        return self.response_active or bool(self._owed) or self._batches.hold(turn)
+
+    def _follow_up(self, batch: Batch) -> None:
+        """Ask for one response; the last one of a run-away turn without tools."""
+        turn, limit = batch.turn, self._batches.limits.rounds_per_turn
+        params: ResponseCreateParams | UnsetType = UNSET
+        if turn is not None and turn.rounds >= limit:
+            params = ResponseCreateParams(tool_choice="none")
+            self.effects.after.append(local.ToolLoopStopped(turn=turn, rounds=turn.rounds))
+        event = client.ResponseCreate(event_id=self._new_id("event"), response=params)
+        if batch.when_done == "interrupt":
+            self._interrupt_with(event)
+        else:
+            self.respond(event)
+
+    def _interrupt_with(self, event: client.ResponseCreate) -> None:
+        """Ask for a response before everything else, and cancel the one that speaks."""
+        if self._active is not None:
+            self.effects.after.append(local.AudioFlush(response_id=self._active))
+            cancel = client.ResponseCancel(event_id=self._new_id("event"), response_id=self._active)
+            self.effects.send.append(cancel)
+        if self.response_active:
+            self._owed.appendleft(event)
+        else:
+            self._asked = event
+            self.effects.send.append(event)
 
     # The user's side.
 
     def speech_started(self, event: server.InputAudioBufferSpeechStarted, now: float) -> None:
         """The user speaks: a turn begins, and players are flushed if that interrupts a response."""
         self.user_speaking = True
+        self.effects.interrupted = True
         if self._active is not None and self._interrupts():
             self.effects.before.append(local.AudioFlush(response_id=self._active))
         if self._incoming is None:
@@ -482,6 +562,11 @@ def _is_finished(item: Item) -> bool:
 
 def _in_band(event: client.ResponseCreate) -> bool:
     return not event.response or event.response.conversation != "none"
+
+
+def _said_by(event: client.ResponseCreate) -> str:
+    """Give the id of the call whose words a response shall say, or ""."""
+    return event.response.metadata.get(SAID_BY, "") if event.response and event.response.metadata else ""
 
 
 def _words_of(item: Item) -> str:

@@ -1,0 +1,149 @@
+"""Batches: the tool calls of one response, which get one follow-up together.
+
+Owns which call belongs to which response and turn, which are open, and the limits that end a run-away model. Pure.
+Before it: `core.py`, which hears of calls and answers; after it: `core.py` again, which asks for the follow-up.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Literal
+
+from ..events.local import ToolCall
+from .turns import Turn
+
+__all__ = ["Batch", "Batches", "ToolLimits", "WhenDone", "output_item_id"]
+
+WhenDone = Literal["idle", "interrupt", "silent"]
+REMEMBERED_CALLS = 4096
+MINUTE_S = 60.0
+URGENCY: dict[WhenDone, int] = {"silent": 0, "idle": 1, "interrupt": 2}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolLimits:
+    """How far a model may go with its tools before it is stopped.
+
+    Attributes:
+        rounds_per_turn: After so many responses with calls in one turn, a last one is asked for without tools.
+        calls_per_response: Further calls of one response are answered unrun.
+        calls_per_minute: As are calls beyond this rate, in any minute of a session.
+        parallel: How many calls of a session run at once; more wait.
+        identical: How often in a row one tool may be called with the same arguments in a turn.
+    """
+
+    rounds_per_turn: int = 10
+    calls_per_response: int = 16
+    calls_per_minute: int = 60
+    parallel: int = 16
+    identical: int = 3
+
+
+@dataclass(eq=False, slots=True)
+class Batch:
+    """The calls of one response. `ended` is its response's status once that is over."""
+
+    turn: Turn | None
+    open: dict[str, ToolCall] = field(default_factory=dict[str, ToolCall])
+    size: int = 0
+    ended: str = ""
+    respond: bool = False
+    when_done: WhenDone = "silent"
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether its response has ended and every call of it is answered."""
+        return bool(self.ended) and not self.open
+
+    def answer(self, call_id: str, *, respond: bool, when_done: WhenDone) -> None:
+        """Take note of an answer; the follow-up is as urgent as the most urgent of them."""
+        del self.open[call_id]
+        if respond:
+            self.respond = True
+            self.when_done = max(self.when_done, when_done, key=URGENCY.__getitem__)
+
+
+class Batches:
+    """All batches of a session."""
+
+    def __init__(self, limits: ToolLimits) -> None:
+        self.limits = limits
+        self._calls: OrderedDict[str, Batch] = OrderedDict()
+        self._running: dict[str, Batch] = {}
+        self._unsettled: dict[Batch, None] = {}
+        self._times: deque[float] = deque()
+
+    def knows(self, call_id: str) -> bool:
+        """Say whether the call was begun before, be it answered or not."""
+        return call_id in self._calls
+
+    def begin(self, call: ToolCall, turn: Turn | None, now: float) -> str:
+        """Note a new call of a response, and give the reason why it must not run, or ""."""
+        batch = self._running.get(call.response_id)
+        if batch is None:
+            batch = self._running[call.response_id] = Batch(turn)
+            self._unsettled[batch] = None
+        self._calls[call.call_id] = batch
+        batch.open[call.call_id] = call
+        batch.size += 1
+        if len(self._calls) > REMEMBERED_CALLS:
+            self._forget_one()
+        return self._refusal(batch, now)
+
+    def _forget_one(self) -> None:
+        """Forget the oldest call that is answered: a call shows up again only within its own response."""
+        for call_id, batch in self._calls.items():
+            if call_id not in batch.open:
+                del self._calls[call_id]
+                return
+
+    def _refusal(self, batch: Batch, now: float) -> str:
+        limits = self.limits
+        if batch.turn is not None and batch.turn.rounds >= limits.rounds_per_turn:
+            return f"{limits.rounds_per_turn} rounds of tool calls in one turn are the limit; answer with what you know"
+        if batch.size > limits.calls_per_response:
+            return (
+                f"{limits.calls_per_response} tool calls in one response are the limit; make the rest in the next"
+            )
+        while self._times and self._times[0] <= now - MINUTE_S:
+            self._times.popleft()
+        if len(self._times) >= limits.calls_per_minute:
+            return f"{limits.calls_per_minute} tool calls in a minute are the limit; go on without, or try later"
+        self._times.append(now)
+        return ""
+
+    def of(self, call_id: str) -> Batch | None:
+        """Give the batch of a call that has no answer yet."""
+        batch = self._calls.get(call_id)
+        return batch if batch is not None and call_id in batch.open else None
+
+    def response_ended(self, response_id: str, status: str) -> Batch | None:
+        """Give the batch of a response that has ended, if it made calls."""
+        batch = self._running.pop(response_id, None)
+        if batch is not None:
+            batch.ended = status
+        return batch
+
+    def settle(self, batch: Batch) -> None:
+        """Forget a complete batch; its calls stay known."""
+        self._unsettled.pop(batch, None)
+
+    def hold(self, turn: Turn) -> bool:
+        """Say whether a turn has calls that are not settled, so that it is not over."""
+        return any(batch.turn is turn for batch in self._unsettled)
+
+    def orphan(self) -> list[ToolCall]:
+        """Give every open call and forget it: the conversation that asked is gone, and nobody may be answered."""
+        orphans = [call for batch in self._unsettled for call in batch.open.values()]
+        for batch in self._unsettled:
+            batch.open.clear()
+        self._unsettled.clear()
+        self._running.clear()
+        return orphans
+
+
+def output_item_id(call_id: str) -> str:
+    """Give the id of a call's output item; always the same one, so that a resend after doubt can be looked up."""
+    return f"item_{blake2b(call_id.encode('utf-8', 'surrogatepass'), digest_size=12).hexdigest()}"
