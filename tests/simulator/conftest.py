@@ -88,7 +88,7 @@ class Client:
         """Gives the frames that are due now, each checked against the schema."""
         fresh = Frames()
         while frames := self.session.poll(self.now):
-            fresh += [check_frame(frame, dialect=self.session.dialect, kind=self.session.kind) for frame in frames]
+            fresh += [check_frame(frame, self._words) for frame in frames]
         self.frames += fresh
         return fresh
 
