@@ -15,6 +15,7 @@ from ..events.base import ClientEvent, ServerEvent
 from ..exceptions import ServerError
 
 REMEMBERED_SENDS = 256
+INVALID_REQUEST = "invalid_request_error"
 
 # Which client event an error code is about; used only where the server left the event's id out.
 CAUSE_OF_CODE: dict[str, type[ClientEvent]] = {
@@ -75,11 +76,20 @@ class Requests:
         return None
 
     def blamed_by(self, error: server.ErrorEvent) -> Request | None:
-        """Take out the request that an error is about: by `event_id`, else by code where one candidate is pending."""
+        """Take out the request that an error is about.
+
+        It is named by `event_id`, else by the error's code, else it is the one that somebody awaits; where several
+        could be meant, none is.
+        """
         if error.error.event_id:
             return self._sent.pop(error.error.event_id, None)
         cause = CAUSE_OF_CODE.get(error.error.code or "")
-        candidates = [key for key, request in self._sent.items() if cause and type(request.event) is cause]
+        if cause is not None:
+            candidates = [key for key, request in self._sent.items() if type(request.event) is cause]
+        elif error.error.type == INVALID_REQUEST:
+            candidates = [key for key, request in self._sent.items() if request.waiter is not None]
+        else:
+            candidates = []
         return self._sent.pop(candidates[0]) if len(candidates) == 1 else None
 
     def forget(self, event: ClientEvent) -> None:

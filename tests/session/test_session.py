@@ -265,6 +265,27 @@ async def test_an_error_without_an_id_is_blamed_on_the_only_candidate() -> None:
             await committing
 
 
+async def test_an_error_without_id_and_known_code_is_blamed_on_the_only_call_that_waits() -> None:
+    """B11: and on nobody where two wait, or where the server blames itself."""
+    peer = Peer(answers_updates=False)
+    refusal = ErrorDetails(type="invalid_request_error", message="no such voice")
+    async with asyncio.timeout(5), joined(peer) as session:
+        first = asyncio.create_task(session.update(voice="nobody"))
+        second = asyncio.create_task(session.update(instructions="x"))
+        await peer.heard(SessionUpdate, lambda event: bool(event.session.instructions))
+        peer.say(ErrorEvent(error=refusal), SPEECH)
+        await session.wait_for("input_audio_buffer.speech_started")
+        assert not first.done() and not second.done()
+        peer.say({"type": "session.updated", "event_id": "e", "session": {}})
+        await first
+        peer.say(ErrorEvent(error=ErrorDetails(type="server_error", message="oops")), SPEECH)
+        await session.wait_for("input_audio_buffer.speech_started")
+        assert not second.done()
+        peer.say(ErrorEvent(error=refusal))
+        with pytest.raises(ServerError, match="no such voice"):
+            await second
+
+
 async def test_items_are_acknowledged_by_their_id() -> None:
     """B11."""
     peer = Peer()
