@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import msgspec
 
@@ -19,8 +18,9 @@ from ..events.response import ResponseCreateParams
 from ..events.server import ResponseOutputAudioDelta
 from .config import ResponseSettings, input_of, settings_for, wire_format
 from .conversation import Entry, sent_audio, understood
-from .errors import Refusal
+from .errors import SERVER_FAILED, Refusal
 from .generation import Generation
+from .hosted import as_function_calls
 from .plans import Plan, Request
 from .stage import Stage
 from .tokens import Count, context_tokens
@@ -118,16 +118,16 @@ class Answering:
             self._think(generation, context, now)
 
     def _think(self, generation: Generation, context: Sequence[Entry], now: float) -> None:
-        request = self._request(generation.settings, [understood(entry) for entry in context])
+        request = self._request(generation.settings, list(as_function_calls(map(understood, context))))
         brain = self._stage.organs.brain
         self._stage.work(
-            brain, lambda: _plan(brain, request), lambda plan, later: self._run(generation, plan, later), now
+            brain, lambda: brain.plan(request), lambda plan, later: self._run(generation, plan, later), now
         )
 
     def _request(self, settings: ResponseSettings, items: list[Item]) -> Request:
         return Request(
             conversation=items,
-            tools=settings.tools,
+            tools=self._stage.hosted.functions(settings.tools),
             tool_choice=settings.tool_choice,
             instructions=settings.instructions,
             output_modalities=settings.output_modalities,
@@ -146,6 +146,7 @@ class Answering:
     def _pump(self, generation: Generation, steps: Iterator[Step], now: float) -> None:
         if generation.is_over:
             return
+        stage, voice = self._stage, self._stage.organs.voice
         while True:
             try:
                 step = next(steps)
@@ -156,8 +157,13 @@ class Answering:
             if generation.is_over:
                 self._over(generation, now)
                 return
-            if step.wait_s or len(self._stage.outbox) >= OUTBOX_LIMIT:
-                self._stage.timeline.at(now + step.wait_s, lambda due: self._pump(generation, steps, due))
+            if step.job is not None and stage.works_elsewhere(voice):
+                stage.work(voice, step.job, lambda _, later: self._pump(generation, steps, later), now)
+                return
+            if step.job is not None:
+                step.job()
+            if step.wait_s or len(stage.outbox) >= OUTBOX_LIMIT:
+                stage.timeline.at(now + step.wait_s, lambda due: self._pump(generation, steps, due))
                 return
 
     def _break(self, generation: Generation, broken: Exception, now: float) -> None:
@@ -165,8 +171,7 @@ class Answering:
             events = generation.fail(type=broken.type, code=broken.code or "server_error", message=broken.message)
         else:
             log.error("a brain or a voice failed", exc_info=broken)
-            text = "The server had an error while processing your request."
-            events = generation.fail(type="server_error", code="server_error", message=text)
+            events = generation.fail(type="server_error", code="server_error", message=SERVER_FAILED)
         self._send(events)
         self._over(generation, now)
 
@@ -205,11 +210,3 @@ class Answering:
             entry.audio, entry.audio_format = audio, wire_format(input_of(self._stage.config).format)
             self._hear(entry, now)
         return entry
-
-
-def _plan(brain: Any, request: Request) -> Plan | Exception:
-    try:
-        plan: Plan = brain.plan(request)
-    except Exception as broken:  # noqa: BLE001 - foreign code may raise anything
-        return broken
-    return plan

@@ -151,6 +151,7 @@ async def close_connections(app: web.Application) -> None:
 async def _serve(request: web.Request, socket: web.WebSocketResponse, session: Exchange, dice: Dice) -> None:
     faulty, peer = with_faults(socket, request.transport, session, dice)
     connection = Connection(faulty, peer, request.app[REGISTRY].settings.clock)
+    session.run_slow_organs_on(connection.run_in_thread)
     connections = request.app[CONNECTIONS]
     connections.append(connection)
     try:

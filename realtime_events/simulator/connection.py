@@ -1,8 +1,8 @@
 """One accepted WebSocket: frames to and from a simulated session.
 
-Owns the socket's two tasks and the way it ends. Knows no event names. Before it: `app.py`, which accepted the
-socket; after it: `session.py`, which decides everything. A reader that gets ahead of the writer waits, so that a
-client that sends and never reads fills its own socket, not our memory.
+Owns the socket's two tasks, those of slow work, and the way it ends. Knows no event names. Before it: `app.py`, which
+accepted the socket; after it: `session.py`, which decides everything. A reader that gets ahead of the writer waits, so
+that a client that sends and never reads fills its own socket, not our memory.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from aiohttp import WSMessage, WSMsgType
 
@@ -82,6 +82,7 @@ class Connection:
         self._relieved = asyncio.Event()
         self._closing: tuple[int, str] | None = None
         self._taken = 0
+        self._jobs: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Serve until the client leaves, the session closes, or `close()` is called."""
@@ -92,15 +93,30 @@ class Connection:
             log.debug("the client is gone: %s", gone)
         finally:
             self._peer.end(self._clock())
-            await self._shut(reader)
+            await self._shut(reader, *self._jobs)
 
     def close(self, code: int, reason: str) -> None:
         """End the connection with a CLOSE frame, soon."""
         self._closing = self._closing or (code, reason)
         self._wake.set()
 
+    def run_in_thread(self, job: Callable[[], Any], then: Callable[[Any, float], None]) -> None:
+        """Do a session's slow work in a thread, then hand it the result and the time."""
+        task = asyncio.create_task(self._work(job, then), name="simulator-work")
+        self._jobs.add(task)
+        task.add_done_callback(self._jobs.discard)
+
     def wake(self) -> None:
         """Look at the session again: something but the client changed it."""
+        self._wake.set()
+
+    async def _work(self, job: Callable[[], Any], then: Callable[[Any, float], None]) -> None:
+        result = await asyncio.to_thread(job)
+        try:
+            then(result, self._clock())
+        except Exception:
+            log.exception("the simulator failed at the result of slow work")
+            self.close(INTERNAL_ERROR, "")
         self._wake.set()
 
     async def _read(self) -> None:
@@ -154,13 +170,13 @@ class Connection:
         finally:
             timer.cancel()
 
-    async def _shut(self, reader: asyncio.Task[None]) -> None:
+    async def _shut(self, *tasks: asyncio.Task[None]) -> None:
         code, reason = self._closing or (INTERNAL_ERROR, "")
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._socket.close(code=code, message=reason.encode()[:123])
         except (TimeoutError, ConnectionError, RuntimeError):
             log.debug("the client did not answer the CLOSE")
-        if not reader.done():
-            reader.cancel()
-        await asyncio.gather(reader, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -14,6 +14,7 @@ from typing import Any, cast
 import msgspec
 
 INVALID_REQUEST = "invalid_request_error"
+SERVER_FAILED = "The server had an error while processing your request."
 
 _EVENT = re.compile(r"^[\w.]+: ")
 _AT = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")

@@ -24,7 +24,7 @@ from ..events.server import ErrorDetails, ErrorEvent
 from ..events.translation import SessionInputAudioBufferAppend
 from ..protocol import Dialect, decode, encode, to_beta, to_ga
 from .config import Kind
-from .errors import Refusal, beta_param, first_unknown, from_validation, invalid_value, unknown
+from .errors import SERVER_FAILED, Refusal, beta_param, first_unknown, from_validation, invalid_value, unknown
 from .ids import Ids
 from .log import EventLog
 from .timeline import Timeline
@@ -38,16 +38,36 @@ GOING_AWAY = 1001
 
 Handlers: TypeAlias = Mapping[type[Event], Callable[[Any, float], None]]
 """What each client event does; it is given the event and the time."""
+Job: TypeAlias = Callable[[], Any]
+"""Work of an organ; what it raises counts as its result."""
+Then: TypeAlias = Callable[[Any, float], None]
+Runner: TypeAlias = Callable[[Job, Then], None]
+"""Runs a job elsewhere and later calls `then` with its result and the time, on the thread of the session."""
 
 
 class Outlet:
-    """Where the parts of a session put what they say: fresh events now, actions for later."""
+    """Where the parts of a session put what they say: fresh events now, actions for later.
+
+    `runner` is where slow organs work; without one they work at once.
+    """
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.ids = Ids(number)
         self.timeline = Timeline()
         self.outbox: deque[ServerEvent] = deque()
+        self.runner: Runner | None = None
+
+    def work(self, organ: object, job: Job, then: Then, now: float) -> None:
+        """Let an organ do a job, and go on with its result: at once, or later if the organ works elsewhere."""
+        if self.runner is not None and self.works_elsewhere(organ):
+            self.runner(lambda: _result_of(job), then)
+        else:
+            then(_result_of(job), now)
+
+    def works_elsewhere(self, organ: object) -> bool:
+        """Tell whether an organ is slow and there is a place for slow ones."""
+        return self.runner is not None and getattr(organ, "is_slow", False)
 
     def send(self, event: ServerEvent) -> None:
         """Put a fresh event into the outbox, with its id."""
@@ -82,8 +102,7 @@ class Exchange:
             self.refuse(refusal, data)
         except Exception:
             log.exception("the simulator failed at a client event")
-            text = "The server had an error while processing your request."
-            self.refuse(Refusal(text, code="server_error", type="server_error"), data)
+            self.refuse(Refusal(SERVER_FAILED, code="server_error", type="server_error"), data)
 
     def poll(self, now: float) -> list[bytes]:
         """Give the frames that are due, at most a few hundred at a time."""
@@ -106,6 +125,10 @@ class Exchange:
         """Say that the connection is over; nothing is planned any more."""
         self.is_over = True
         self._outlet.timeline.clear()
+
+    def run_slow_organs_on(self, runner: Runner) -> None:
+        """Let slow organs work elsewhere, so that they hold up no other session."""
+        self._outlet.runner = runner
 
     def refuse(self, refusal: Refusal, data: bytes = b"") -> None:
         """Answer a frame with an error; without one, the error is the server's own."""
@@ -167,6 +190,13 @@ class Exchange:
 
     def _names(self) -> list[str]:
         return [str(cls.__struct_config__.tag) for cls in self._handlers]
+
+
+def _result_of(job: Job) -> Any:
+    try:
+        return job()
+    except Exception as broken:  # noqa: BLE001 - foreign code may raise anything
+        return broken
 
 
 class _Header(msgspec.Struct):

@@ -15,7 +15,7 @@ import msgspec
 from aiohttp import WSMessage, WSMsgType, web
 
 from .connection import CLOSE_TIMEOUT_S, Peer
-from .errors import Refusal
+from .errors import SERVER_FAILED, Refusal
 from .exchange import Exchange
 from .faults import ENDINGS, OUTGOING, Dice, Fault
 
@@ -107,8 +107,7 @@ class FaultyPeer:
         hit = self._dice.throw(name_of(data), ("ignore", "error", "error_null")) if self._dice else ()
         for fault in hit:
             if fault.kind != "ignore":
-                text = "The server had an error while processing your request."
-                refusal = Refusal(text, code=None, type="server_error")
+                refusal = Refusal(SERVER_FAILED, code=None, type="server_error")
                 self._inner.refuse(refusal, b"" if fault.kind == "error_null" else data)
         if not hit:
             self._inner.receive(data, now)

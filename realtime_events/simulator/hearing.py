@@ -51,19 +51,17 @@ class Hearing:
         entry.heard = None
         stage, recogniser = self._stage, self._stage.organs.recogniser
         wanted = input_of(stage.config).transcription or None
-
-        def recognise() -> str | Exception:
-            try:
-                return recogniser.hear(_pcm(entry))
-            except Exception as broken:  # noqa: BLE001 - foreign code may raise anything
-                return broken
-
-        stage.work(recogniser, recognise, lambda result, later: self._understood(entry, result, wanted, later), now)
+        stage.work(
+            recogniser,
+            lambda: recogniser.hear(_pcm(entry)),
+            lambda result, later: self._understood(entry, result, wanted, later),
+            now,
+        )
 
     def words(self, audio: bytes) -> str:
         """Recognise a piece of the buffer (pcm16 at 24 kHz) for semantic VAD; a slow recogniser is not asked."""
         recogniser = self._stage.organs.recogniser
-        if self._stage.runner is not None and getattr(recogniser, "is_slow", False):
+        if self._stage.works_elsewhere(recogniser):
             return ""
         try:
             return recogniser.hear(audio)

@@ -23,6 +23,7 @@ from .session import SimulatedSession
 from .setup import LIFETIME_S
 from .stage import Organs
 from .translating import SimulatedTranslation
+from .vad import EnergyVad, MakeVad
 from .voice import ToneVoice, Voice
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Simulator:
         brain: What answers; `RuleBrain` by default.
         voice: What speaks; tones of the right length by default.
         recogniser: What hears; by default it knows only clips that were added to it.
+        vad: What makes the turn detection of each session; it works on energy by default.
         host: Where to listen; loopback unless you say otherwise.
         port: 0 takes a free one.
         dialect: The spelling it speaks. The GA dialect refuses clients of the beta, as the service does.
@@ -68,6 +70,7 @@ class Simulator:
         brain: Brain | None = None,
         voice: Voice | None = None,
         recogniser: Recogniser | None = None,
+        vad: MakeVad = EnergyVad,
         host: str = "127.0.0.1",
         port: int = 0,
         dialect: Dialect = "ga",
@@ -87,6 +90,7 @@ class Simulator:
             brain=brain or self._script or RuleBrain(),
             voice=voice or ToneVoice(),
             recogniser=recogniser or ClipRecogniser(),
+            vad=vad,
             pace=math.inf if pace is None else pace,
         )
         self._registry = Registry(

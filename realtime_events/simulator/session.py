@@ -44,7 +44,7 @@ from .exchange import Exchange, Handlers
 from .hearing import Hearing
 from .listening import Listening
 from .setup import SessionSetup
-from .stage import Organs, Runner, Stage
+from .stage import Organs, Stage
 from .validation import check_item, check_response, check_session
 
 log = logging.getLogger("realtime_events.simulator")
@@ -83,10 +83,6 @@ class SimulatedSession(Exchange):
         """The items of the conversation, in order."""
         return [entry.item for entry in self._stage.conversation]
 
-    def run_slow_organs_on(self, runner: Runner) -> None:
-        """Let slow organs work elsewhere, so that they hold up no other session."""
-        self._stage.runner = runner
-
     def _describe(self, config: SessionConfig | None, expires_at: int) -> None:
         stage = self._stage
         if config is not None:
@@ -124,10 +120,13 @@ class SimulatedSession(Exchange):
         stage.config = updated(stage.config, event.session)
         self._listening.configure()
         stage.send(SessionUpdated(session=stage.config))
+        stage.hosted.offer(stage.config.tools or (), now)
 
     def _create_item(self, event: ConversationItemCreate, now: float) -> None:
         check_item(event.item)
         self._check_pairing(event.item)
+        if event.item.type == "mcp_approval_response":
+            self._stage.hosted.check_answer(event.item)
         conversation = self._stage.conversation
         place = conversation.place_of(event.previous_item_id)
         item = msgspec.structs.replace(shown(event.item), object="realtime.item", status="completed")
@@ -137,6 +136,8 @@ class SimulatedSession(Exchange):
         if audio := sent_audio(event.item):
             conversation.set_audio(entry, audio, wire_format(input_of(self._stage.config).format))
             self._hearing.hear(entry, now)
+        if event.item.type == "mcp_approval_response":
+            self._stage.hosted.decide(event.item)
 
     def _check_pairing(self, item: Item) -> None:
         if item.type == "function_call_output" and not self._stage.conversation.has_call(str(item.call_id)):
@@ -172,6 +173,7 @@ class SimulatedSession(Exchange):
     def _create_response(self, event: ResponseCreate, now: float) -> None:
         params = event.response or ResponseCreateParams()
         check_response(params, tools=list(self._stage.config.tools or ()))
+        self._stage.hosted.offer(params.tools or (), now)
         self._answering.create(params, now)
 
     def _clear_output(self, event: OutputAudioBufferClear, now: float) -> None:

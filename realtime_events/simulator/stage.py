@@ -6,22 +6,18 @@ nothing. Before and after it: `listening.py`, `answering.py` and `session.py`, w
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from ..events.session import SessionConfig
 from .conversation import Conversation
 from .ears import Recogniser
 from .exchange import Outlet
+from .hosted import Hosted, McpServer
 from .plans import Brain
+from .playback import Playback
 from .vad import EnergyVad, MakeVad
 from .voice import Voice
-
-Job: TypeAlias = Callable[[], Any]
-Then: TypeAlias = Callable[[Any, float], None]
-Runner: TypeAlias = Callable[[Job, Then], None]
-"""Runs a job elsewhere and later calls `then` with its result and the time, on the thread of the session."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,23 +33,18 @@ class Organs:
     recogniser: Recogniser
     vad: MakeVad = EnergyVad
     pace: float = 4.0
+    mcp_servers: Mapping[str, McpServer] = field(default_factory=dict[str, McpServer])
 
 
 class Stage(Outlet):
-    """The common ground of one session's parts. `runner` is where slow organs work; without one they work at once."""
+    """The common ground of one session's parts."""
 
     def __init__(self, number: int, config: SessionConfig, organs: Organs) -> None:
         super().__init__(number)
         self.config = config
         self.organs = organs
-        self.runner: Runner | None = None
         self.conversation = Conversation(self.ids)
         self.conversation_id = self.ids("conv")
+        self.hosted = Hosted(self, self.conversation, organs.mcp_servers, organs.pace)
+        self.playback: Playback | None = None
         self.has_spoken = False
-
-    def work(self, organ: object, job: Job, then: Then, now: float) -> None:
-        """Let an organ do a job, and go on with its result: at once, or later if the organ is slow."""
-        if self.runner is not None and getattr(organ, "is_slow", False):
-            self.runner(job, then)
-        else:
-            then(job(), now)

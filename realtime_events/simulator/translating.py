@@ -9,6 +9,8 @@ found in the audio as in any session; silence gives nothing.
 
 from __future__ import annotations
 
+import logging
+from collections import deque
 from typing import TypeVar
 
 import msgspec
@@ -30,14 +32,16 @@ from ..events.translation import (
     TranslationOutput,
     TranslationSession,
 )
-from .errors import Refusal, invalid_value, missing
+from .errors import SERVER_FAILED, Refusal, invalid_value, missing
 from .exchange import Exchange, Outlet
 from .input_audio import Decoder, InputAudio
 from .setup import SessionSetup
 from .stage import Organs
-from .vad import EnergyVad
+from .vad import Vad
 from .validation import one_of
 from .writing import rechunked
+
+log = logging.getLogger("realtime_events.simulator")
 
 FRAME_MS = 200
 DEFAULT_LANGUAGE = "en"
@@ -73,7 +77,9 @@ class SimulatedTranslation(Exchange):
         self._organs = organs
         self._audio = InputAudio(PCM16)
         self._decoder = Decoder(PCM16)
-        self._vad = EnergyVad()
+        self._vad: Vad = organs.vad()
+        self._segments: deque[tuple[bytes, int]] = deque()
+        self._is_busy = False
         self._free_at = now
         self._is_last = False
         expires_at = int(setup.unix_s + setup.lifetime_s)
@@ -110,24 +116,54 @@ class SimulatedTranslation(Exchange):
         self._is_last = True
         if self._vad.speaking:
             self._translate(self._audio.take(), int(self._audio.end_ms), now)
-        self._outlet.timeline.at(max(now, self._free_at), lambda _: self._closed())
+        else:
+            self._go_on(now)
 
     def _closed(self) -> None:
         self._outlet.send(SessionClosed())
         self.close(CLOSED, "")
 
     def _translate(self, audio: bytes, end_ms: int, now: float) -> None:
-        words = self._organs.recogniser.hear(Decoder(PCM16).feed(audio))
+        self._segments.append((audio, end_ms))
+        self._go_on(now)
+
+    def _go_on(self, now: float) -> None:
+        """Translate the next segment, one at a time; after the last one, close."""
+        if self._is_busy:
+            return
+        if self._segments:
+            self._is_busy = True
+            audio, end_ms = self._segments.popleft()
+            recogniser = self._organs.recogniser
+            self._outlet.work(
+                recogniser,
+                lambda: recogniser.hear(Decoder(PCM16).feed(audio)),
+                lambda words, later: self._heard(words, end_ms, later),
+                now,
+            )
+        elif self._is_last:
+            self._outlet.timeline.at(max(now, self._free_at), lambda _: self._closed())
+
+    def _heard(self, words: str | Exception, end_ms: int, now: float) -> None:
+        if isinstance(words, Exception):
+            self._fail(words, now)
+            return
         heard, output = _halves(self.config)
         if heard.transcription:
             self._outlet.send(SessionInputTranscriptDelta(delta=words, elapsed_ms=_in_frames(end_ms)))
         language = output.language or DEFAULT_LANGUAGE
-        self._say(f"[{language}] {words}", end_ms, now)
+        text, voice = f"[{language}] {words}", self._organs.voice
+        self._outlet.work(
+            voice, lambda: list(voice.speak(text)), lambda chunks, later: self._say(text, chunks, end_ms, later), now
+        )
 
-    def _say(self, text: str, end_ms: int, now: float) -> None:
+    def _say(self, text: str, chunks: list[bytes] | Exception, end_ms: int, now: float) -> None:
+        if isinstance(chunks, Exception):
+            self._fail(chunks, now)
+            return
         due, elapsed_ms = max(now, self._free_at), _in_frames(end_ms)
         self._at(due, SessionOutputTranscriptDelta(delta=text, elapsed_ms=elapsed_ms))
-        for pcm in rechunked(self._organs.voice.speak(text), PCM16.n_bytes(FRAME_MS)):
+        for pcm in rechunked(chunks, PCM16.n_bytes(FRAME_MS)):
             delta = SessionOutputAudioDelta(
                 delta=pcm, elapsed_ms=elapsed_ms, format="pcm16", sample_rate=PCM16.rate, channels=1
             )
@@ -135,6 +171,14 @@ class SimulatedTranslation(Exchange):
             due += PCM16.duration_ms(len(pcm)) / 1000 / self._organs.pace
             elapsed_ms += FRAME_MS
         self._free_at = due
+        self._is_busy = False
+        self._go_on(now)
+
+    def _fail(self, broken: Exception, now: float) -> None:
+        log.error("the recogniser or the voice failed", exc_info=broken)
+        self.refuse(Refusal(SERVER_FAILED, code="server_error", type="server_error"))
+        self._is_busy = False
+        self._go_on(now)
 
     def _at(self, due: float, event: ServerEvent) -> None:
         self._outlet.timeline.at(due, lambda _: self._outlet.send(event))

@@ -8,7 +8,7 @@ pieces; after it: the same, which sends them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 from ..audio import PCM16, AudioFormat
@@ -37,10 +37,11 @@ _WORD = re.compile(r"\s*\S+\s*")
 
 
 class Step(NamedTuple):
-    """Events that come together, and how long to wait before the next ones."""
+    """Events that come together; how long to wait before the next ones, and what the voice has to do for them."""
 
     events: list[ServerEvent]
     wait_s: float = 0.0
+    job: Callable[[], None] | None = None
 
 
 class Place(NamedTuple):
@@ -138,14 +139,14 @@ class SpeechWriter:
         """Give the audio in pieces of 100 ms, each with the next word."""
         encoder = Encoder(self.audio_format)
         words = iter(self._words)
-        for pcm in rechunked(self._voice.speak(self._text), PCM16.n_bytes(AUDIO_DELTA_MS)):
-            events = self._speak_word(next(words, ""), written)
-            spoken_ms = PCM16.duration_ms(len(pcm))
-            if data := encoder.feed(pcm):
-                self.audio += data
-                written.audio += -int(-spoken_ms // OUTPUT_AUDIO_MS_PER_TOKEN)
-                events.append(ResponseOutputAudioDelta(**self._at, delta=data))
-            yield Step(events, spoken_ms / 1000 / self._pace)
+        fetching = Fetching(self._spoken())
+        rest, size = b"", PCM16.n_bytes(AUDIO_DELTA_MS)
+        while not fetching.is_over:
+            yield Step([], job=fetching.fetch)
+            rest += fetching.take()
+            while len(rest) >= size or (rest and fetching.is_over):
+                yield self._speak(rest[:size], next(words, ""), encoder, written)
+                rest = rest[size:]
         for word in words:
             yield Step(self._speak_word(word, written))
 
@@ -157,12 +158,51 @@ class SpeechWriter:
             ResponseContentPartDone(**self._at, part=ContentPart(type="audio", transcript=self._said)),
         ]
 
+    def _spoken(self) -> Iterator[bytes]:
+        yield from self._voice.speak(self._text)  # Only when it is asked for: to call it may be the work.
+
+    def _speak(self, pcm: bytes, word: str, encoder: Encoder, written: Count) -> Step:
+        events = self._speak_word(word, written)
+        spoken_ms = PCM16.duration_ms(len(pcm))
+        if data := encoder.feed(pcm):
+            self.audio += data
+            written.audio += -int(-spoken_ms // OUTPUT_AUDIO_MS_PER_TOKEN)
+            events.append(ResponseOutputAudioDelta(**self._at, delta=data))
+        return Step(events, spoken_ms / 1000 / self._pace)
+
     def _speak_word(self, word: str, written: Count) -> list[ServerEvent]:
         if not word:
             return []
         self._said += word
         written.text += text_tokens(word)
         return [ResponseOutputAudioTranscriptDelta(**self._at, delta=word)]
+
+
+class Fetching:
+    """The chunks of a voice, fetched one at a time; `fetch` may run on another thread, and raises nothing."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self.is_over = False
+        self._chunks = chunks
+        self._fetched: bytes | Exception | None = b""
+
+    def fetch(self) -> None:
+        """Get the next chunk."""
+        try:
+            self._fetched = next(self._chunks, None)
+        except Exception as broken:  # noqa: BLE001 - foreign code may raise anything
+            self._fetched = broken
+
+    def take(self) -> bytes:
+        """Give the chunk that was fetched; nothing once it is over.
+
+        Raises:
+            Exception: What the voice raised.
+        """
+        if isinstance(self._fetched, Exception):
+            raise self._fetched
+        self.is_over = self._fetched is None
+        return self._fetched or b""
 
 
 class CallWriter:
