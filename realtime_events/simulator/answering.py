@@ -16,7 +16,7 @@ from ..events.base import ServerEvent
 from ..events.items import Item
 from ..events.response import ResponseCreateParams
 from ..events.server import ResponseOutputAudioDelta
-from .config import ResponseSettings, input_of, settings_for, wire_format
+from .config import ResponseSettings, input_of, output_of, settings_for, wire_format
 from .conversation import Entry, sent_audio, understood
 from .errors import SERVER_FAILED, Refusal
 from .generation import Generation
@@ -86,15 +86,17 @@ class Answering:
         generation = self._running.get(response_id) if response_id else self._active
         if generation is None:
             raise Refusal("Cancellation failed: no active response found", code="response_cancel_not_active")
-        self._send(generation.cancel("client_cancelled"))
+        self._send(generation.cancel("client_cancelled"), now)
         self._over(generation, now)
 
     def interrupt(self, now: float) -> None:
         """Cut the response of the conversation, because the user speaks."""
         self._wants_answer = False
+        if self._stage.playback is not None:
+            self._stage.playback.clear()
         if self._active is not None:
             generation = self._active
-            self._send(generation.cancel("turn_detected"))
+            self._send(generation.cancel("turn_detected"), now)
             self._over(generation, now)
 
     def heard(self, now: float) -> None:
@@ -111,7 +113,7 @@ class Answering:
         if settings.in_band:
             self._active = generation
             self._cached = generation.read
-        self._send(generation.opening())
+        self._send(generation.opening(), now)
         if any(entry.heard is None for entry in context):
             self._waiting.append(lambda later: self._think(generation, context, later))
         else:
@@ -153,7 +155,7 @@ class Answering:
             except Exception as broken:  # noqa: BLE001 - foreign code may raise anything
                 self._break(generation, broken, now)
                 return
-            self._send(step.events)
+            self._send(step.events, now)
             if generation.is_over:
                 self._over(generation, now)
                 return
@@ -172,7 +174,7 @@ class Answering:
         else:
             log.error("a brain or a voice failed", exc_info=broken)
             events = generation.fail(type="server_error", code="server_error", message=SERVER_FAILED)
-        self._send(events)
+        self._send(events, now)
         self._over(generation, now)
 
     def _over(self, generation: Generation, now: float) -> None:
@@ -184,11 +186,14 @@ class Answering:
             self._wants_answer = False
             self.create(ResponseCreateParams(), now)
 
-    def _send(self, events: Sequence[ServerEvent]) -> None:
+    def _send(self, events: Sequence[ServerEvent], now: float) -> None:
         for event in events:
             if type(event) is ResponseOutputAudioDelta:
                 self._stage.has_spoken = True
-            self._stage.send(event)
+            if self._stage.playback is not None:
+                self._stage.playback.send(event, wire_format(output_of(self._stage.config).format), now)
+            else:
+                self._stage.send(event)
 
     def _context(self, params: ResponseCreateParams, now: float) -> list[Entry]:
         if not isinstance(params.input, list):

@@ -25,6 +25,8 @@ from ..events.server import (
 from ..events.session import AudioConfig, AudioOutput
 from .config import ResponseSettings, wire_format
 from .conversation import Entry
+from .hosted import HostedTool
+from .hosted_writing import ApprovalWriter, McpCallWriter
 from .plans import Call, Fail, Plan, Say
 from .stage import Stage
 from .tokens import Count, usage
@@ -96,14 +98,27 @@ class Generation:
 
     def _writer(self, part: Say | Call) -> Writer:
         stage, pace = self._stage, self._stage.organs.pace
-        place = Place(self.id, stage.ids("item"), self._count)
-        self._count += 1
+        if isinstance(part, Call) and (tool := stage.hosted.find(part.name, self.settings.tools)) is not None:
+            return self._hosted_writer(tool, part.arguments)
+        place = self._place("item")
         if isinstance(part, Call):
             return CallWriter(place, name=part.name, arguments=part.arguments, call_id=stage.ids("call"), pace=pace)
         if not self.settings.is_spoken:
             return TextWriter(place, part.text, pace=pace)
         audio_format = wire_format(self.settings.audio.format)
         return SpeechWriter(place, part.text, voice=stage.organs.voice, audio_format=audio_format, pace=pace)
+
+    def _hosted_writer(self, tool: HostedTool, arguments: str) -> Writer:
+        if not tool.needs_approval:
+            return McpCallWriter(self._place("mcp"), tool, arguments, pace=self._stage.organs.pace)
+        place = self._place("mcpr")
+        self._stage.hosted.ask(place.item_id, tool, arguments)
+        return ApprovalWriter(place, tool, arguments)
+
+    def _place(self, prefix: str) -> Place:
+        place = Place(self.id, self._stage.ids(prefix), self._count)
+        self._count += 1
+        return place
 
     def _begin(self, writer: Writer) -> list[ServerEvent]:
         item, index = writer.item("in_progress"), writer.place.output_index

@@ -32,6 +32,7 @@ from ..events.server import (
     ConversationItemDone,
     ConversationItemRetrieved,
     ConversationItemTruncated,
+    InputAudioBufferDtmfEventReceived,
     SessionCreated,
     SessionUpdated,
 )
@@ -42,7 +43,9 @@ from .conversation import Entry, sent_audio, shown, with_audio
 from .errors import Refusal, invalid_value, missing
 from .exchange import Exchange, Handlers
 from .hearing import Hearing
+from .hosted import LISTING_S
 from .listening import Listening
+from .playback import Playback
 from .setup import SessionSetup
 from .stage import Organs, Stage
 from .validation import check_item, check_response, check_session
@@ -68,6 +71,9 @@ class SimulatedSession(Exchange):
         setup = setup or SessionSetup()
         self._stage = Stage(setup.number, initial(setup.kind, model=setup.model), organs)
         super().__init__(self._stage, kind=setup.kind, dialect=setup.dialect)
+        self._setup, self._began_at = setup, now
+        if setup.is_call:
+            self._stage.playback = Playback(self._stage)
         self._describe(setup.config, int(setup.unix_s + setup.lifetime_s))
         self._build()
         self._stage.send(SessionCreated(session=self._stage.config))
@@ -82,6 +88,19 @@ class SimulatedSession(Exchange):
     def items(self) -> list[Item]:
         """The items of the conversation, in order."""
         return [entry.item for entry in self._stage.conversation]
+
+    def greet(self) -> None:
+        """Say again what the session is, to a sideband that has just joined."""
+        self._stage.send(SessionCreated(session=self._stage.config))
+
+    def hear(self, audio: bytes, now: float) -> None:
+        """Take what the caller of a call says, in the input format of the session."""
+        self._listening.append(audio, now)
+
+    def press(self, key: str, now: float) -> None:
+        """Let the caller of a call press a key."""
+        received_at = int(self._setup.unix_s + now - self._began_at)
+        self._stage.outbox.append(InputAudioBufferDtmfEventReceived(event=key, received_at=received_at))
 
     def _describe(self, config: SessionConfig | None, expires_at: int) -> None:
         stage = self._stage
@@ -120,7 +139,7 @@ class SimulatedSession(Exchange):
         stage.config = updated(stage.config, event.session)
         self._listening.configure()
         stage.send(SessionUpdated(session=stage.config))
-        stage.hosted.offer(stage.config.tools or (), now)
+        stage.hosted.offer(stage.config.tools or (), due=now + LISTING_S / stage.organs.pace)
 
     def _create_item(self, event: ConversationItemCreate, now: float) -> None:
         check_item(event.item)
@@ -129,7 +148,9 @@ class SimulatedSession(Exchange):
             self._stage.hosted.check_answer(event.item)
         conversation = self._stage.conversation
         place = conversation.place_of(event.previous_item_id)
-        item = msgspec.structs.replace(shown(event.item), object="realtime.item", status="completed")
+        item = shown(event.item)
+        if not str(item.type).startswith("mcp_"):
+            item = msgspec.structs.replace(item, object="realtime.item", status="completed")
         entry, previous = conversation.add(item, place=place)
         self._stage.send(ConversationItemAdded(item=entry.item, previous_item_id=previous))
         self._stage.send(ConversationItemDone(item=entry.item, previous_item_id=previous))
@@ -173,12 +194,16 @@ class SimulatedSession(Exchange):
     def _create_response(self, event: ResponseCreate, now: float) -> None:
         params = event.response or ResponseCreateParams()
         check_response(params, tools=list(self._stage.config.tools or ()))
-        self._stage.hosted.offer(params.tools or (), now)
+        self._stage.hosted.offer(params.tools or ())
         self._answering.create(params, now)
 
     def _clear_output(self, event: OutputAudioBufferClear, now: float) -> None:
-        text = "'output_audio_buffer.clear' is only supported in WebRTC and SIP sessions."
-        raise Refusal(text, code="invalid_event", param="type")
+        playback = self._stage.playback
+        if playback is None:
+            text = "'output_audio_buffer.clear' is only supported in WebRTC and SIP sessions."
+            raise Refusal(text, code="invalid_event", param="type")
+        playback.check_playing()
+        playback.clear()
 
     def _find(self, item_id: str, doing: str, verb: str) -> Entry:
         if not item_id:

@@ -26,6 +26,7 @@ class SessionSetup:
         config: What a client secret or a call asks for, over the defaults, in the configuration struct of its kind.
         unix_s: Its beginning in seconds since 1970, for `expires_at`.
         lifetime_s: After how long it expires.
+        is_call: Whether its audio is that of a WebRTC or SIP call, of which a sideband is only told.
     """
 
     number: int = 1
@@ -35,3 +36,4 @@ class SessionSetup:
     config: Any = None
     unix_s: float = 0.0
     lifetime_s: float = LIFETIME_S
+    is_call: bool = False

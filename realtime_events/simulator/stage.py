@@ -45,6 +45,6 @@ class Stage(Outlet):
         self.organs = organs
         self.conversation = Conversation(self.ids)
         self.conversation_id = self.ids("conv")
-        self.hosted = Hosted(self, self.conversation, organs.mcp_servers, organs.pace)
+        self.hosted = Hosted(self, self.conversation, organs.mcp_servers)
         self.playback: Playback | None = None
         self.has_spoken = False
