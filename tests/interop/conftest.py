@@ -29,6 +29,8 @@ AUDIO = Path(__file__).parent.parent / "fixtures" / "audio"
 CLIENTS = Path(__file__).parent / "clients"
 NODE_MODULES = os.environ.get("REALTIME_EVENTS_NODE_MODULES")  # read here, because each test hides such settings
 WORDS: dict[str, str] = json.loads((AUDIO / "transcripts.json").read_text(encoding="utf-8"))
+QUESTION = WORDS["weather_bern.wav"]
+STORY = "This is one of many sentences, and each of them takes a while to say. " * 10
 PIECE_BYTES = PCM16.n_bytes(20)
 PATIENCE_S = 20.0
 
@@ -82,8 +84,8 @@ class LongWinded:
     """A brain whose answers take half a minute to say."""
 
     def plan(self, request: Request) -> Plan:
-        """Gives one long message."""
-        return [Say("This is one of many sentences, and each of them takes a while to say. " * 10)]
+        """Gives the story."""
+        return [Say(STORY)]
 
 
 @cache

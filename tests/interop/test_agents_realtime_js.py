@@ -7,10 +7,9 @@ from typing import Any
 from realtime_events.audio import PCM16
 from realtime_events.simulator import EchoBrain, RuleBrain, Simulator
 
-from .conftest import WORDS, LongWinded, RunNode, Simulate
+from .conftest import QUESTION, LongWinded, RunNode, Simulate
 
 SCRIPT = "agents_realtime.mjs"
-QUESTION = WORDS["weather_bern.wav"]
 
 
 def url_of(sim: Simulator) -> str:

@@ -12,13 +12,11 @@ from realtime_events.audio import PCM16
 from realtime_events.simulator import Call, EchoBrain, RuleBrain, Say, ScriptBrain, Simulator
 from realtime_events.simulator.scripts import Expect, Step
 
-from .conftest import WORDS, Simulate, pieces, speech
+from .conftest import QUESTION, STORY, LongWinded, Simulate, pieces, speech
 
 agents = pytest.importorskip("agents", reason="openai-agents is not installed; `nox -s interop` installs it")
 realtime = pytest.importorskip("agents.realtime", reason="openai-agents has no realtime part here")
 
-QUESTION = WORDS["weather_bern.wav"]
-SENTENCE = "This is one of many sentences, and each of them takes a while to say. "
 TEXT = {"output_modalities": ["text"]}
 
 
@@ -142,9 +140,8 @@ async def test_a_handoff_changes_the_agent(simulate: Simulate) -> None:
 
 
 async def test_interrupting_cancels_and_truncates(simulate: Simulate) -> None:
-    brain = ScriptBrain([Step(emit=[Say(SENTENCE * 10)])])
     detection = {"turn_detection": {"type": "server_vad", "interrupt_response": False}}
-    async with simulate(brain=brain, pace=1.0) as sim, run(sim, **detection) as seen:
+    async with simulate(brain=LongWinded(), pace=1.0) as sim, run(sim, **detection) as seen:
         await seen.session.send_message("Tell me a story.")
         item_id = (await seen.until("audio")).audio.item_id
         await seen.session.interrupt()
@@ -156,7 +153,7 @@ async def test_interrupting_cancels_and_truncates(simulate: Simulate) -> None:
 
 
 async def test_speaking_over_an_answer_interrupts_it(simulate: Simulate) -> None:
-    brain = ScriptBrain([Step(emit=[Say(SENTENCE * 10)]), Step(expect=Expect(user="stop"), emit=[Say("As you wish.")])])
+    brain = ScriptBrain([Step(emit=[Say(STORY)]), Step(expect=Expect(user="stop"), emit=[Say("As you wish.")])])
     async with simulate(brain=brain, pace=1.0) as sim, run(sim, turn_detection={"type": "server_vad"}) as seen:
         await seen.session.send_message("Tell me a story.")
         item_id = (await seen.until("audio")).audio.item_id

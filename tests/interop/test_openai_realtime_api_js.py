@@ -7,10 +7,9 @@ from typing import Any
 from realtime_events.audio import PCM16
 from realtime_events.simulator import EchoBrain, RuleBrain
 
-from .conftest import WORDS, LongWinded, RunNode, Simulate, speech
+from .conftest import QUESTION, LongWinded, RunNode, Simulate, speech
 
 SCRIPT = "openai_realtime_api.mjs"
-QUESTION = WORDS["weather_bern.wav"]
 
 
 async def test_a_text_turn(simulate: Simulate, node: RunNode) -> None:

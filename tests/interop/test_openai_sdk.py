@@ -11,24 +11,21 @@ from typing import Any
 
 import pytest
 
-from realtime_events.audio import PCM16
-from realtime_events.simulator import EchoBrain, RuleBrain, Say, ScriptBrain, Simulator
-from realtime_events.simulator.scripts import Step
+from realtime_events.audio import PCM16, PCMU, Resampler, encode_ulaw
+from realtime_events.simulator import EchoBrain, RuleBrain, Simulator
 
-from .conftest import WORDS, Simulate, pieces, speech
+from .conftest import QUESTION, LongWinded, Simulate, pieces, speech
 
 openai = pytest.importorskip("openai", reason="the openai SDK is not installed; `nox -s interop` installs it")
 pytest.importorskip("websockets", reason="the openai SDK needs websockets for the Realtime API")
 
 MODEL = "gpt-realtime-2.1"
-QUESTION = WORDS["weather_bern.wav"]
 WEATHER = {
     "type": "function",
     "name": "get_weather",
     "description": "Tells the current weather in a city.",
     "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
 }
-SENTENCE = "This is one of many sentences, and each of them takes a while to say."
 
 
 class Seen:
@@ -73,11 +70,6 @@ class Seen:
 
 def user(text: str) -> dict[str, Any]:
     return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
-
-
-def long_winded() -> ScriptBrain:
-    """Gives a brain whose answers take half a minute to say."""
-    return ScriptBrain([Step(emit=[Say(SENTENCE * 10)])] * 2)
 
 
 def client_of(sim: Simulator, key: str = "test-key") -> Any:
@@ -212,7 +204,7 @@ async def test_responses_out_of_band_run_beside_the_conversation(simulate: Simul
 
 
 async def test_cancelling_a_response(simulate: Simulate) -> None:
-    async with simulate(brain=long_winded(), pace=1.0) as sim, connect(sim) as seen:
+    async with simulate(brain=LongWinded(), pace=1.0) as sim, connect(sim) as seen:
         await seen.connection.response.create()
         await seen.until("response.output_audio.delta")
         await seen.connection.response.cancel()
@@ -223,7 +215,7 @@ async def test_cancelling_a_response(simulate: Simulate) -> None:
 
 
 async def test_speaking_over_an_answer_cuts_it(simulate: Simulate) -> None:
-    async with simulate(brain=long_winded(), pace=1.0) as sim, connect(sim) as seen:
+    async with simulate(brain=LongWinded(), pace=1.0) as sim, connect(sim) as seen:
         await seen.connection.response.create()
         await seen.until("response.output_audio.delta")
         await seen.speak(speech("stop.wav"))
@@ -318,6 +310,45 @@ async def test_a_translation_session(simulate: Simulate) -> None:
         assert "".join(event.delta for event in seen.all("session.output_transcript.delta")).strip()
         spoken = b"".join(base64.b64decode(event.delta) for event in seen.all("session.output_audio.delta"))
         assert PCM16.duration_ms(len(spoken)) > 1_000
+
+
+async def test_a_telephones_audio_both_ways(simulate: Simulate) -> None:
+    async with simulate(brain=EchoBrain()) as sim, connect(sim) as seen:
+        telephone = {"format": {"type": "audio/pcmu"}}
+        await seen.connection.session.update(
+            session={"type": "realtime", "audio": {"input": telephone, "output": telephone}}
+        )
+        assert (await seen.until("session.updated")).session.audio.output.format.type == "audio/pcmu"
+        await seen.speak(encode_ulaw(Resampler(24_000, 8_000).feed(speech("weather_bern.wav"))))
+        response = (await seen.until("response.done")).response
+        assert response.output[0].content[0].transcript == QUESTION
+        audio = b"".join(base64.b64decode(event.delta) for event in seen.all("response.output_audio.delta"))
+        assert PCMU.duration_ms(len(audio)) > 1_000
+
+
+async def test_the_clients_of_the_beta(simulate: Simulate) -> None:
+    async with simulate(brain=RuleBrain(), dialect="beta") as sim:
+        urls = {"base_url": f"{sim.http_url}/v1", "websocket_base_url": sim.url.removesuffix("/realtime")}
+        async with openai.AsyncOpenAI(api_key="test-key", max_retries=0, **urls) as client:
+            made = await client.beta.realtime.sessions.create(
+                model="gpt-4o-realtime-preview", instructions="Be brief.", modalities=["text"], tools=[WEATHER]
+            )
+        key = made.client_secret.value
+        async with (
+            openai.AsyncOpenAI(api_key=key, max_retries=0, **urls) as client,
+            client.beta.realtime.connect(model="gpt-4o-realtime-preview") as connection,
+        ):
+            seen = Seen(connection)
+            session = (await seen.until("session.created")).session
+            assert (session.instructions, session.modalities) == ("Be brief.", ["text"])
+            (call,) = (await seen.ask(QUESTION)).output
+            assert (call.name, json.loads(call.arguments)) == ("get_weather", {"city": "Bern"})
+            output = {"type": "function_call_output", "call_id": call.call_id, "output": "Sunny, 23 degrees."}
+            await connection.conversation.item.create(item=output)
+            await connection.response.create()
+            answer = (await seen.until("response.done")).response
+            assert answer.output[0].content[0].text == seen.all("response.text.done")[0].text
+            assert "23 degrees" in answer.output[0].content[0].text
 
 
 async def test_the_blocking_client_holds_a_turn(simulate: Simulate) -> None:
