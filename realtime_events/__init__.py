@@ -74,8 +74,10 @@ from .exceptions import (
 from .lanes import Stream
 from .options import Options
 from .plugin import Plugin
+from .protocol.batches import ToolLimits
 from .protocol.turns import Turn
 from .session import Session
+from .tools.calling import Progress, Say
 
 if TYPE_CHECKING:
     from .simulator import Simulator
@@ -109,11 +111,13 @@ __all__ = [
     "MissingExtra",
     "Options",
     "Plugin",
+    "Progress",
     "ProtocolError",
     "Realtime",
     "RealtimeError",
     "RemoteProtocolError",
     "ResponseFailed",
+    "Say",
     "ServerError",
     "Session",
     "SessionConfig",
@@ -123,6 +127,7 @@ __all__ = [
     "ToolArgumentsError",
     "ToolCall",
     "ToolError",
+    "ToolLimits",
     "ToolNotFound",
     "ToolResult",
     "ToolTimeout",

@@ -45,6 +45,7 @@ class Connection:
         core: State.
         dispatcher: The lanes.
         start_call: Runs a tool call.
+        interrupt_calls: Called when the user begins to speak, for the tool calls that shall stop then.
         speaks: The dialect of the server.
         kind: The kind of session.
         clock: Gives seconds.
@@ -57,6 +58,7 @@ class Connection:
         "_decode",
         "_dialect",
         "_dispatcher",
+        "_interrupt_calls",
         "_kind",
         "_on_end",
         "_outbox",
@@ -75,6 +77,7 @@ class Connection:
         dispatcher: Dispatcher,
         *,
         start_call: Callable[[local.ToolCall], None],
+        interrupt_calls: Callable[[], None],
         speaks: dialect.Dialect,
         kind: codec.Kind,
         clock: Callable[[], float],
@@ -86,6 +89,7 @@ class Connection:
         self._core = core
         self._dispatcher = dispatcher
         self._start_call = start_call
+        self._interrupt_calls = interrupt_calls
         self._dialect: dialect.Dialect = speaks
         self._kind: codec.Kind = kind
         self._clock = clock
@@ -196,6 +200,8 @@ class Connection:
         publish = self._dispatcher.publish
         waiting, events[:] = events[:], []
         for event in waiting:
+            if isinstance(event, local.ToolLoopStopped):
+                log.error("the model called tools in %d responses of one turn; it is stopped", event.rounds)
             publish(event)
 
     def carry_out(self) -> None:
@@ -212,6 +218,9 @@ class Connection:
         calls, effects.start = effects.start, []
         for call in calls:
             self._start_call(call)
+        if effects.interrupted:
+            effects.interrupted = False
+            self._interrupt_calls()
 
     def _tell_error(self, event: server.ErrorEvent) -> None:
         """Log the API's error where nobody listens and nobody waits for it; it closes nothing."""

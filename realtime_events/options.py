@@ -7,9 +7,10 @@ session, which hands each room its part.
 from __future__ import annotations
 
 import ssl as ssl_module
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from .protocol.batches import ToolLimits
 from .protocol.dialect import Dialect
 
 
@@ -29,6 +30,7 @@ class Options:
         trust_env: Whether `HTTPS_PROXY`, `NO_PROXY` and `.netrc` count.
         retain_audio: How many bytes of each turn's audio are kept in `turn.audio`; 0 keeps none.
         on_full: What a full lane does: drop its oldest deltas, or close the session.
+        tool_limits: How far the model may go with its tools before it is stopped.
     """
 
     dialect: Dialect | None = None
@@ -42,3 +44,4 @@ class Options:
     trust_env: bool = False
     retain_audio: int = 0
     on_full: Literal["drop_deltas", "close"] = "drop_deltas"
+    tool_limits: ToolLimits = field(default_factory=ToolLimits)

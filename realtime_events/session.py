@@ -31,6 +31,7 @@ from .handlers import key_of, keys_of
 from .lanes import Dispatcher, Stream, within
 from .options import Options
 from .protocol import codec, dialect
+from .protocol.batches import WhenDone
 from .protocol.core import Core
 from .protocol.turns import Turn
 from .tools.runner import ToolRunner
@@ -105,15 +106,27 @@ class Session:
         speaks = options.dialect or endpoint.dialect
         prefix, numbers = secrets.token_hex(4), itertools.count(1)
         self._new_id: Callable[[str], str] = lambda kind: f"{kind}_{prefix}{next(numbers):06x}"
-        self._core = Core(new_id=self._new_id, retain_audio_bytes=options.retain_audio, splits_items=speaks == "beta")
+        self._core = Core(
+            new_id=self._new_id,
+            retain_audio_bytes=options.retain_audio,
+            splits_items=speaks == "beta",
+            limits=options.tool_limits,
+        )
         self._dispatcher = Dispatcher(app, self, overflow=self._overflowed, close_when_full=options.on_full == "close")
         self._runner = ToolRunner(
-            app.tools, publish=self._dispatcher.publish, answer=self._answer_tool, inject={Session: self}
+            app.tools,
+            publish=self._dispatcher.publish,
+            answer=self._answer_tool,
+            say=self._say_for_tool,
+            inject={Session: self},
+            turn=lambda: self._core.turn,
+            limits=options.tool_limits,
         )
         self._connection = Connection(
             self._core,
             self._dispatcher,
             start_call=self._runner.start,
+            interrupt_calls=self._runner.interrupt,
             speaks=speaks,
             kind=options.kind,
             clock=clock,
@@ -310,7 +323,11 @@ class Session:
         await self._connection.request(client.InputAudioBufferClear(), timeout)
 
     async def interrupt(self) -> None:
-        """Cancel the running response, if there is one, and have players empty their buffers."""
+        """Cancel the running response, if there is one, and have players empty their buffers.
+
+        Running tools that say `on_interrupt="cancel"` are stopped, too.
+        """
+        self._runner.interrupt()
         if (response_id := self._core.active_response) is not None:
             self._dispatcher.publish(local.AudioFlush(response_id=response_id))
             await self.send(client.ResponseCancel(response_id=response_id))
@@ -392,8 +409,28 @@ class Session:
 
     # Tools.
 
-    def _answer_tool(self, result: local.ToolResult, respond: bool) -> None:
-        self._core.answer_tool(result, self._clock(), respond=respond)
+    def approve(self, call_id: str, *, always: bool = False) -> asyncio.Future[bool]:
+        """Let a tool call run that waits for approval (`tool.approval_requested`); it acts at once, awaited or not.
+
+        Args:
+            call_id: The call's.
+            always: Whether its tool needs no approval any more in this session.
+
+        Returns:
+            A future that is done: whether the call was waiting; false if it was decided or had expired.
+        """
+        return _done(self._runner.approvals.approve(call_id, always=always))
+
+    def deny(self, call_id: str, reason: str = "") -> asyncio.Future[bool]:
+        """Refuse a tool call that waits for approval; the model is told the reason. It acts at once, awaited or not."""
+        return _done(self._runner.approvals.deny(call_id, reason))
+
+    def _say_for_tool(self, call_id: str, text: str) -> None:
+        self._core.say(call_id, text)
+        self._connection.carry_out()
+
+    def _answer_tool(self, result: local.ToolResult, respond: bool, when_done: WhenDone) -> None:
+        self._core.answer_tool(result, self._clock(), respond=respond, when_done=when_done)
         self._connection.carry_out()
 
 
@@ -404,6 +441,13 @@ def with_voice(config: SessionConfig, voice: str | None) -> SessionConfig:
     audio = config.audio or AudioConfig()
     output = msgspec.structs.replace(audio.output or AudioOutput(), voice=voice)
     return msgspec.structs.replace(config, audio=msgspec.structs.replace(audio, output=output))
+
+
+def _done(value: bool) -> asyncio.Future[bool]:
+    """Give a value to somebody who may or may not await it."""
+    future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    future.set_result(value)
+    return future
 
 
 def _session_type(kind: str) -> str:

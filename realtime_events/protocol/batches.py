@@ -104,9 +104,7 @@ class Batches:
         if batch.turn is not None and batch.turn.rounds >= limits.rounds_per_turn:
             return f"{limits.rounds_per_turn} rounds of tool calls in one turn are the limit; answer with what you know"
         if batch.size > limits.calls_per_response:
-            return (
-                f"{limits.calls_per_response} tool calls in one response are the limit; make the rest in the next"
-            )
+            return f"{limits.calls_per_response} tool calls in one response are the limit; make the rest in the next"
         while self._times and self._times[0] <= now - MINUTE_S:
             self._times.popleft()
         if len(self._times) >= limits.calls_per_minute:

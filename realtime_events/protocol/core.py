@@ -91,6 +91,7 @@ class Core:
         self._turn_waiters: dict[int, Any] = {}
         self._items: dict[str, None] = {}
         self._batches = Batches(limits)
+        self._follow_up_id = ""
         self._call_names: dict[str, str] = {}
         self._last: RunningResponse | None = None
         self._last_item = ""
@@ -245,7 +246,10 @@ class Core:
             self._asked = None
         if event.error.code == ALREADY_ACTIVE and not self._retried:
             self._retried = True
-            self._owed.appendleft(msgspec.structs.replace(request.event, event_id=self._new_id("event")))
+            again = msgspec.structs.replace(request.event, event_id=self._new_id("event"))
+            if request.event.event_id == self._follow_up_id:
+                self._follow_up_id = str(again.event_id)
+            self._owed.appendleft(again)
             self._serve_owed()
             return True
         if self._incoming is not None and id(self._incoming) in self._turn_waiters:
@@ -346,7 +350,7 @@ class Core:
         if turn is not None:
             turn.collect(running, response)
             turn.status = _status(response.status)
-            if turn.status == "completed" and self._batches.hold(turn):
+            if turn.status == "completed" and (self._batches.hold(turn) or self._owes_follow_up(turn)):
                 turn.status = "running"
                 turn.rounds += batch is not None
             else:
@@ -471,10 +475,15 @@ class Core:
             params = ResponseCreateParams(tool_choice="none")
             self.effects.after.append(local.ToolLoopStopped(turn=turn, rounds=turn.rounds))
         event = client.ResponseCreate(event_id=self._new_id("event"), response=params)
+        self._follow_up_id = str(event.event_id)
         if batch.when_done == "interrupt":
             self._interrupt_with(event)
         else:
             self.respond(event)
+
+    def _owes_follow_up(self, turn: Turn) -> bool:
+        """Say whether a turn goes on although its last response has ended: what a tool said was not its answer."""
+        return turn is self.turn and any(event.event_id == self._follow_up_id for event in self._owed)
 
     def _interrupt_with(self, event: client.ResponseCreate) -> None:
         """Ask for a response before everything else, and cancel the one that speaks."""

@@ -6,13 +6,17 @@ function's arguments (`arguments`), and from what it returns to one answer per c
 
 from __future__ import annotations
 
-from .registry import Tool, ToolOptions, ToolRegistry, ToolSettings
-from .runner import Outcome, Progress, ToolRunner
+from .calling import Progress, Say
+from .options import ToolOptions, ToolSettings
+from .output import Outcome
+from .registry import Tool, ToolRegistry
+from .runner import ToolRunner
 from .threads import ThreadPool
 
 __all__ = [
     "Outcome",
     "Progress",
+    "Say",
     "ThreadPool",
     "Tool",
     "ToolOptions",

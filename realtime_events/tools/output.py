@@ -13,9 +13,18 @@ import msgspec
 from ..exceptions import ToolError
 from .foreign import encode_foreign
 
-__all__ = ["MAX_OUTPUT_BYTES", "encode_output", "failure_text"]
+__all__ = ["MAX_OUTPUT_BYTES", "Outcome", "encode_output", "failure_text"]
 
 MAX_OUTPUT_BYTES = 256 * 1024
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How a tool call ended: `output` is the text for the model, `error` what went wrong, if anything did."""
+
+    output: str
+    error: BaseException | None = None
+    value: Any = None
+
 
 _encoder = msgspec.json.Encoder(enc_hook=encode_foreign)
 

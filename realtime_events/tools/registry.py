@@ -10,19 +10,20 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Annotated, Any, Literal, TypedDict, TypeVar, Unpack, overload
+from typing import Any, TypeVar, Unpack, overload
 
 import msgspec
 
 from ..callables import doc_of, is_async, name_of, where_of
 from ..events.local import ToolCall
 from ..exceptions import ConfigurationError, ToolNotFound
-from .annotations import Parameter, read_parameters
+from .annotations import Parameter, injection_key, read_parameters
 from .arguments import ArgumentsDecoder, decode_object
 from .docstring import read_docstring
+from .options import ToolOptions, ToolSettings, read_options
 from .schema import Schema, parameters_schema, refusal
 
-__all__ = ["SESSION_TYPE", "Tool", "ToolOptions", "ToolRegistry", "ToolSettings", "make_tool"]
+__all__ = ["SESSION_TYPE", "Tool", "ToolRegistry", "make_tool"]
 
 SESSION_TYPE = "realtime_events.session.Session"
 """`Session` by its injection key: it lives two floors up and is never imported here."""
@@ -30,30 +31,8 @@ SESSION_TYPE = "realtime_events.session.Session"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MAX_DESCRIPTION = 1024  # the API answers a longer one with `string_above_max_length`
 
+T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class ToolOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a tool is run.
-
-    `timeout_s`: after it the model is told that there is no result. `respond`: whether the model is asked to go on
-    once the output is there. `expose_errors`: whether the text of an unexpected exception is told to the model.
-    `on_interrupt`: what a barge-in does to a running call.
-    """
-
-    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 30.0
-    respond: bool = True
-    expose_errors: bool = False
-    on_interrupt: Literal["finish", "cancel"] = "finish"
-
-
-class ToolSettings(TypedDict, total=False):
-    """The options of `tool(...)` by name; each is a field of `ToolOptions`."""
-
-    timeout_s: float
-    respond: bool
-    expose_errors: bool
-    on_interrupt: Literal["finish", "cancel"]
 
 
 class Tool(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +85,7 @@ class ToolRegistry:
 
     def __init__(self, *, injectable: Iterable[type | str] = ()) -> None:
         self._tools: dict[str, Tool] = {}
+        self.provided: dict[str, Any] = {}
         self._injectable: list[type | str] = [SESSION_TYPE, ToolCall, *injectable]
 
     @overload
@@ -191,10 +171,17 @@ class ToolRegistry:
         except ConfigurationError:
             self._tools = before
             raise
+        self.provided = {**other.provided, **self.provided}
 
-    def provide(self, tp: type) -> None:
-        """Inject parameters annotated with this type into tools registered from now on."""
+    def provide(self, tp: type[T], value: T | None = None) -> None:
+        """Inject `value` where a tool has a parameter of this type; such a parameter is not shown to the model.
+
+        It counts for tools registered from now on. A plugin leaves the value out and so says what it needs; the
+        application that includes it provides it.
+        """
         self._injectable.append(tp)
+        if value is not None:
+            self.provided[injection_key(tp)] = value
 
     def get(self, name: str) -> Tool:
         """Give the tool of this name.
@@ -243,6 +230,7 @@ def make_tool(
         raise ConfigurationError(f"{where}: tool {name!r} is a generator; only an async generator can be a tool")
     every = read_parameters(fn, injectable=injectable, annotated=parameters is None)
     filled = [p for p in every if not p.injected]
+    injected = {p.name: p.injected for p in every if p.injected}
     doc = read_docstring(doc_of(fn))
     if parameters is None:
         schema, decode = _from_signature(name, where, filled, doc.parameters)
@@ -255,8 +243,8 @@ def make_tool(
             parameters=schema,
             fn=fn,
             decode=decode,
-            options=_options(name, where, options or {}),
-            injected={p.name: p.injected for p in every if p.injected},
+            options=_options(name, where, options or {}, injected.values()),
+            injected=injected,
             positional=tuple(p.name for p in every if p.positional_only),
             is_async=is_async(fn, generators=True),
             where=where,
@@ -301,11 +289,17 @@ def _from_raw(
     return {"properties": dict[str, Any](), **schema}, lambda tool, text: {takes: decode_object(tool, text)}
 
 
-def _options(name: str, where: str, settings: ToolSettings) -> ToolOptions:
+def _options(name: str, where: str, settings: ToolSettings, injected: Iterable[str]) -> ToolOptions:
     try:
-        return msgspec.convert(settings, ToolOptions)
-    except msgspec.ValidationError as error:
+        options = read_options(settings)
+    except ConfigurationError as error:
         raise ConfigurationError(f"{where}: tool {name!r}: {error}") from None
+    if options.retries and options.kind != "read" and injection_key(ToolCall) not in injected:
+        raise ConfigurationError(
+            f"{where}: tool {name!r} does more than read, so a retry might do it twice: take a ToolCall and pass its "
+            f"call_id on as the idempotency key, or leave retries={options.retries} out"
+        )
+    return options
 
 
 def _checked(tool: Tool) -> Tool:

@@ -1,72 +1,72 @@
 """Runs tool calls, and answers each exactly once.
 
-Owns the tasks and threads of running tools, and who has been answered. Knows no session: an answer goes out through
+Owns the tasks of running tools, their time, and who has been answered. Knows no session: an answer goes out through
 `answer`, news through `publish`. Before it: the session, which starts calls as the model makes them; after it: the
 session again, which sends the output and asks for one response per batch.
 
 How every call gets one answer: a call is in `_running` until `_settle` takes it out, and only who takes it out
 answers. Three may try: the end of its task (a done-callback, so a task cancelled before its first step counts too),
 its timer, and `cancel`. The timer and `cancel` do not wait for the task: a tool that swallows its cancellation, or a
-thread that never returns, delays nobody.
+thread that never returns, delays nobody. While a call waits for approval the timer is that of the approval.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import inspect
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import msgspec
 
 from ..events.base import LocalEvent
-from ..events.local import ToolCall, ToolDone, ToolFailed, ToolProgress, ToolResult, ToolStarted
-from ..exceptions import ToolError, ToolTimeout, one_line
+from ..events.local import (
+    ToolApprovalRequested,
+    ToolCall,
+    ToolDone,
+    ToolFailed,
+    ToolProgress,
+    ToolResult,
+    ToolStarted,
+)
+from ..exceptions import ToolError, ToolNotFound, ToolTimeout, one_line
+from ..protocol.batches import ToolLimits, WhenDone
 from .annotations import injection_key
-from .output import encode_output, failure_text
-from .registry import Tool, ToolRegistry
+from .approvals import Approvals
+from .attempts import Attempts
+from .calling import Caller, Say, Tools
+from .options import ToolOptions
+from .output import Outcome, encode_output, failure_text
+from .registry import SESSION_TYPE, Tool
 from .threads import ThreadPool
 
-__all__ = ["Outcome", "Progress", "ToolRunner"]
+__all__ = ["ToolRunner"]
 
 logger = logging.getLogger("realtime_events.tools")
 
 Publish = Callable[[LocalEvent], object]
-Answer = Callable[[ToolResult, bool], object]
+Answer = Callable[[ToolResult, bool, WhenDone], object]
 
 _REMEMBERED_CALLS = 4096
-_NOTHING: Any = object()
 
 
-class Progress(msgspec.Struct, frozen=True):
-    """What an async generator tool yields to tell how far it is; `fraction` goes from 0 to 1."""
-
-    text: str = ""
-    fraction: float | None = None
-
-
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How a tool call ended: `output` is the text for the model, `error` what went wrong, if anything did."""
-
-    output: str
-    error: BaseException | None = None
-    value: Any = None
+_NO_TOOL = ToolOptions()
+_LIMITS = ToolLimits()
 
 
 class _Running:
     """A call that has no answer yet."""
 
-    __slots__ = ("call", "respond", "started_s", "task", "timer", "tool")
+    __slots__ = ("call", "options", "started_s", "task", "timer", "tool", "turn")
 
-    def __init__(self, call: ToolCall, tool: Tool | None, started_s: float) -> None:
+    def __init__(self, call: ToolCall, tool: Tool | None, started_s: float, turn: object | None) -> None:
         self.call = call
         self.tool = tool
-        self.respond = tool is None or tool.options.respond
+        self.options = tool.options if tool is not None else _NO_TOOL
         self.started_s = started_s
+        self.turn = turn
         self.task: asyncio.Task[Outcome] | None = None
         self.timer: asyncio.TimerHandle | None = None
 
@@ -77,19 +77,26 @@ class ToolRunner:
     Args:
         registry: the tools, read anew at every call.
         publish: takes the local events `tool.started`, `tool.progress`, `tool.done` and `tool.failed`.
-        answer: takes each call's result once, with the output for the model, and whether a response should follow.
+        answer: takes each call's result once, with the output for the model, whether a response should follow, and what
+            becomes of it while somebody speaks.
+        say: has the assistant say a text on behalf of a call (by its id) that runs.
         inject: what to inject, by type; the `ToolCall` itself is added.
+        turn: gives the turn that runs; attempts are counted within it.
+        limits: how many calls run at once, and how often one may be repeated.
         clock: gives seconds; durations are measured with it.
         threads: where sync tools run; by default 16 threads of the runner's own, started when needed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  each is one thing that a session lends it
         self,
-        registry: ToolRegistry,
+        registry: Tools,
         *,
         publish: Publish,
         answer: Answer,
+        say: Callable[[str, str], object] | None = None,
         inject: Mapping[type, object] | None = None,
+        turn: Callable[[], object | None] = lambda: None,
+        limits: ToolLimits = _LIMITS,
         clock: Callable[[], float] = time.monotonic,
         threads: ThreadPool | None = None,
     ) -> None:
@@ -98,10 +105,15 @@ class ToolRunner:
         self._registry = registry
         self._publish = publish
         self._answer = answer
-        self._inject = {injection_key(tp): value for tp, value in (inject or {}).items()}
+        self._say = say
         self._clock = clock
-        self._shared_threads = threads
-        self._own_threads: ThreadPool | None = None
+        self._turn = turn
+        self._attempts = Attempts(limits.identical)
+        injected = {injection_key(tp): value for tp, value in (inject or {}).items()}
+        self.approvals = Approvals(self._request_approval, injected.get(SESSION_TYPE))
+        self._caller = Caller(
+            registry, self.approvals, inject=injected, tell=self._told, parallel=limits.parallel, threads=threads
+        )
         self._running: dict[str, _Running] = {}
         self._tasks: set[asyncio.Task[Outcome]] = set()
         self._seen: dict[str, None] = {}
@@ -121,30 +133,40 @@ class ToolRunner:
             self.duplicates += 1
             return
         self._remember(call.call_id)
-        tool = self._registry.get(call.name) if call.name in self._registry else None
-        running = self._running[call.call_id] = _Running(call, tool, self._clock())
+        turn, tool = self._turn(), self._find(call.name)
+        if tool is not None and not call.refused:
+            refused = self._attempts.refusal(call, tool.options, turn)
+            call = msgspec.structs.replace(call, refused=refused) if refused else call
+        running = self._running[call.call_id] = _Running(call, tool, self._clock(), turn)
         self._tell(self._publish, ToolStarted(call=call))
         if self._running.get(call.call_id) is running:  # a handler of that event may have cancelled it
             self._launch(running)
 
     async def run(self, call: ToolCall) -> Outcome:
-        """Run a call here and now, with no answer, event or time limit; whatever the tool does becomes an outcome.
+        """Run a call here and now: no answer, event, approval or limit; whatever the tool does becomes an outcome.
 
         Raises:
             asyncio.CancelledError: the caller was cancelled. One that the tool raised by itself is an outcome.
         """
-        tool: Tool | None = None
+        return await self._outcome(call, lambda: self._caller.by_hand(call))
+
+    async def _outcome(self, call: ToolCall, calling: Callable[[], Coroutine[Any, Any, Any]]) -> Outcome:
         try:
-            tool = self._registry.get(call.name)
-            value = await self._value(tool, call)
+            value = await calling()
             return Outcome(output=encode_output(value), value=value)
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            return _failure(call, tool, error)
+            return _failure(call, self._find(call.name), error)
         except BaseException as error:  # noqa: BLE001  asyncio turns Ctrl-C into a cancellation: this is the tool's own
-            return _failure(call, tool, error)
+            return _failure(call, self._find(call.name), error)
+
+    def _find(self, name: str) -> Tool | None:
+        try:
+            return self._registry.get(name)
+        except ToolNotFound:
+            return None
 
     def cancel(self, call_id: str, *, reason: str = "it was cancelled") -> bool:
         """Stop a call and tell the model so; false if it has its answer already."""
@@ -157,7 +179,7 @@ class ToolRunner:
     def interrupt(self) -> None:
         """Stop every call whose tool says `on_interrupt="cancel"`: the user has interrupted."""
         for running in list(self._running.values()):
-            if running.tool is not None and running.tool.options.on_interrupt == "cancel":
+            if running.options.on_interrupt == "cancel":
                 self.cancel(running.call.call_id, reason="the user interrupted")
 
     async def close(self, *, grace_s: float = 0.25) -> None:
@@ -178,8 +200,7 @@ class ToolRunner:
                 for task in left:
                     logger.warning("%s goes on although it was cancelled", task.get_name())
         finally:
-            if self._own_threads is not None:
-                self._own_threads.close()
+            self._caller.close()
 
     def _remember(self, call_id: str) -> None:
         """Bound the memory of a long session; a call shows up again within its own response, so the newest do."""
@@ -192,49 +213,38 @@ class ToolRunner:
             self.cancel(running.call.call_id, reason="the session was closed")
             return
         loop = asyncio.get_running_loop()
-        task = loop.create_task(self.run(running.call), name=f"tool {running.call.name} {running.call.call_id}")
+        call, options = running.call, running.options
+        if options.approval == "never":
+            running.timer = loop.call_later(options.timeout_s, self._time_out, running)
+        else:
+            running.timer = loop.call_later(options.approval_timeout_s, self._expire, running)
+        calling = functools.partial(self._caller, call, functools.partial(self._begin, running))
+        task = loop.create_task(self._outcome(call, calling), name=f"tool {call.name} {call.call_id}")
         self._tasks.add(task)
         running.task = task
-        if running.tool is not None:
-            running.timer = loop.call_later(running.tool.options.timeout_s, self._time_out, running)
         task.add_done_callback(functools.partial(self._task_ended, running))
 
-    async def _value(self, tool: Tool, call: ToolCall) -> Any:
-        """Call the tool's function, wherever it belongs, and give its result."""
-        arguments = tool.decode(tool.name, call.arguments)
-        work = tool.bind(arguments, {**self._inject, _CALL_KEY: call} if tool.injected else {})
-        value = work() if tool.is_async else await self._in_thread(work)
-        if inspect.isasyncgen(value):
-            return await self._last_of(value, call)
-        return await value if inspect.isawaitable(value) else value
+    def _begin(self, running: _Running) -> None:
+        """Start the time of a call that was approved."""
+        if running.options.approval == "never" or running.call.call_id not in self._running:
+            return
+        assert running.timer is not None
+        running.timer.cancel()
+        loop = asyncio.get_running_loop()
+        running.timer = loop.call_later(running.options.timeout_s, self._time_out, running)
 
-    async def _in_thread(self, work: Callable[[], Any]) -> Any:
-        def job() -> tuple[Any, BaseException | None]:
-            # As a value: a future cannot carry every exception (StopIteration would never arrive).
-            try:
-                return work(), None
-            except BaseException as error:  # noqa: BLE001  raised again on the loop
-                return None, error
+    def _request_approval(self, call: ToolCall, tool: Tool) -> None:
+        options = tool.options
+        event = ToolApprovalRequested(call=call, kind=options.kind, expires_s=options.approval_timeout_s)
+        self._tell(self._publish, event)
 
-        threads = self._shared_threads or self._own_threads
-        if threads is None:
-            threads = self._own_threads = ThreadPool()
-        value, error = await asyncio.wrap_future(threads.submit(job))
-        if error is not None:
-            raise error
-        return value
-
-    async def _last_of(self, values: AsyncGenerator[Any, Any], call: ToolCall) -> Any:
-        """Publish what an async generator yields as progress, and give the last value that is no `Progress`."""
-        last: Any = _NOTHING
-        async with aclosing(values):
-            async for value in values:
-                progress = value if isinstance(value, Progress) else last
-                if not isinstance(value, Progress):
-                    last = value
-                if progress is not _NOTHING:
-                    self._tell(self._publish, ToolProgress(call=call, progress=progress))
-        return None if last is _NOTHING else last
+    def _told(self, call: ToolCall, news: Any) -> None:
+        """Pass on what a running tool yields; one whose call is answered has nothing to say any more."""
+        if call.call_id not in self._running and call.call_id in self._seen:
+            return
+        self._tell(self._publish, ToolProgress(call=call, progress=news))
+        if isinstance(news, Say) and self._say is not None:
+            self._tell(self._say, call.call_id, news.text)
 
     def _task_ended(self, running: _Running, task: asyncio.Task[Outcome]) -> None:
         self._tasks.discard(task)
@@ -245,8 +255,11 @@ class ToolRunner:
         self._settle(running, task.result() if error is None else _failure(running.call, running.tool, error))
 
     def _time_out(self, running: _Running) -> None:
-        limit_s = running.tool.options.timeout_s if running.tool is not None else 0
-        self._stop(running, ToolTimeout(running.call.name, limit_s))
+        self._stop(running, ToolTimeout(running.call.name, running.options.timeout_s))
+
+    def _expire(self, running: _Running) -> None:
+        limit = f"{running.options.approval_timeout_s:g} s"
+        self._stop(running, ToolError(f"{running.call.name!r} was not run: nobody approved it within {limit}"))
 
     def _stop(self, running: _Running, error: ToolError) -> None:
         self._settle(running, _failure(running.call, running.tool, error))
@@ -267,6 +280,8 @@ class ToolRunner:
             self._tell(self._publish, ToolDone(call=call, output=outcome.output, duration_ms=duration_ms))
         else:
             _log_failure(running, outcome.error)
+            if not call.refused:
+                self._attempts.failed(call, running.turn)
             failed = ToolFailed(call=call, error=outcome.error, output=outcome.output, duration_ms=duration_ms)
             self._tell(self._publish, failed)
         # The answer comes last: it may end the turn, and `turn.done` follows the news of its tools.
@@ -278,7 +293,7 @@ class ToolRunner:
             ok=outcome.error is None,
             duration_ms=duration_ms,
         )
-        self._tell(self._answer, result, running.respond)
+        self._tell(self._answer, result, running.options.respond, running.options.when_done)
 
     def _tell(self, listener: Callable[..., object], *news: object) -> None:
         """Call a listener; its failure must not keep another from being told."""
@@ -286,9 +301,6 @@ class ToolRunner:
             listener(*news)
         except Exception:
             logger.exception("%r failed on %s", listener, type(news[0]).__name__)
-
-
-_CALL_KEY = injection_key(ToolCall)
 
 
 def _failure(call: ToolCall, tool: Tool | None, error: BaseException) -> Outcome:

@@ -15,6 +15,7 @@ from realtime_events import LocalProtocolError, ResponseFailed, ServerError, use
 from realtime_events.events import (
     SERVER_EVENTS,
     AudioFlush,
+    ConversationItemCreate,
     ErrorDetails,
     ErrorEvent,
     FailureDetails,
@@ -40,6 +41,7 @@ from realtime_events.events import (
     Usage,
 )
 from realtime_events.events.session import AudioConfig, AudioInput, SessionConfig, TurnDetection
+from realtime_events.protocol.batches import Batches, ToolLimits, WhenDone, output_item_id
 from realtime_events.protocol.core import QUIET, TABLE, Core
 
 
@@ -77,14 +79,16 @@ class Bench:
         self.core.ask(user(words), self.now, waiter)
         self.drain()
 
-    def answer(self, call_id: str, output: str = "18 °C", *, respond: bool = True) -> bool:
+    def answer(
+        self, call_id: str, output: str = "18 °C", *, respond: bool = True, when_done: WhenDone = "idle"
+    ) -> bool:
         result = ToolResult(call_id=call_id, name="get_weather", arguments="{}", output=output)
-        answered = self.core.answer_tool(result, self.now, respond=respond)
+        answered = self.core.answer_tool(result, self.now, respond=respond, when_done=when_done)
         self.drain()
         return answered
 
     def kinds(self) -> list[str]:
-        return [event.type if isinstance(event, ResponseCreate) else event.item.type for event in self.sent]
+        return [event.item.type if isinstance(event, ConversationItemCreate) else event.type for event in self.sent]
 
 
 def created(number: int, conversation_id: str | None = "conv_1") -> ResponseCreated:
@@ -211,6 +215,102 @@ def test_parallel_calls_get_one_follow_up_in_every_order_of_completion(order: tu
     turn = bench.settled[0][1]
     assert turn.text == "Sunny." and turn.usage.total_tokens == 20
     assert sorted(result.call_id for result in turn.tool_calls) == ["a", "b", "c"]
+
+
+def speaking_again(*, when_done: WhenDone) -> Bench:
+    """A call of the first turn is answered while the assistant speaks in the second."""
+    bench = Bench()
+    bench.ask("Look this up.")
+    bench.hear(created(1), *call_events("a"), done(1, call_item("a")))
+    bench.hear(InputAudioBufferSpeechStarted(item_id="u", audio_start_ms=0), InputAudioBufferSpeechStopped(item_id="u"))
+    bench.hear(created(2), delta("Meanwhile", 2))
+    bench.sent.clear()
+    bench.answer("a", when_done=when_done)
+    return bench
+
+
+def test_a_result_that_arrives_while_the_assistant_speaks_waits_until_it_has_ended() -> None:
+    """B34: the output is there at once, the request to speak of it later."""
+    bench = speaking_again(when_done="idle")
+    assert bench.kinds() == ["function_call_output"]
+    bench.hear(done(2))
+    assert bench.kinds() == ["function_call_output", "response.create"]
+
+
+def test_an_urgent_result_interrupts() -> None:
+    """B34, B12: the running response is cancelled, and no other is asked for before it has ended."""
+    bench = speaking_again(when_done="interrupt")
+    assert bench.kinds() == ["function_call_output", "response.cancel"]
+    assert any(isinstance(event, AudioFlush) and event.response_id == "resp_2" for event in bench.events)
+    bench.hear(done(2, status="cancelled"))
+    assert bench.kinds() == ["function_call_output", "response.cancel", "response.create"]
+
+
+def test_an_urgent_result_does_not_wait_for_the_user() -> None:
+    """B34."""
+    bench = Bench()
+    bench.ask("Wake me.")
+    bench.hear(created(1), *call_events("a"), done(1, call_item("a")))
+    bench.hear(InputAudioBufferSpeechStarted(item_id="u", audio_start_ms=0))
+    bench.sent.clear()
+    bench.answer("a", when_done="interrupt")
+    assert bench.kinds() == ["function_call_output", "response.create"]
+
+
+def test_a_silent_result_is_not_spoken_of_unless_nobody_speaks() -> None:
+    """B34: the next response will know it."""
+    bench = speaking_again(when_done="silent")
+    bench.hear(done(2))
+    assert bench.kinds() == ["function_call_output"]
+    bench = Bench()
+    bench.ask("Note this.")
+    bench.hear(created(1), *call_events("a"), done(1, call_item("a")))
+    bench.sent.clear()
+    bench.answer("a", when_done="silent")
+    assert bench.kinds() == ["function_call_output", "response.create"]
+
+
+def test_a_call_of_a_cancelled_response_is_answered_and_not_spoken_of() -> None:
+    """B30, B34: the user did not want to hear it."""
+    bench = Bench()
+    bench.ask("Look this up.")
+    bench.hear(created(1), *call_events("a"), done(1, call_item("a"), status="cancelled"))
+    bench.sent.clear()
+    assert bench.answer("a")
+    assert bench.kinds() == ["function_call_output"]
+
+
+def test_an_output_has_the_same_id_whenever_it_is_sent() -> None:
+    """A resend after doubt can be looked up by it; the API takes ids of 32 characters."""
+    assert output_item_id("call_1") == output_item_id("call_1") != output_item_id("call_2")
+    assert len(output_item_id("call_" + "x" * 100)) <= 32
+
+
+def test_calls_beyond_a_limit_are_started_with_the_reason_why_they_must_not_run() -> None:
+    """B30: whoever runs tools answers them; sixteen in a response, sixty in a minute."""
+    limits, now = ToolLimits(), 0.0
+    batches = Batches(limits)
+    refused = []
+    for number in range(70):
+        call = ToolCall(call_id=f"c{number}", name="f", arguments="{}", response_id=f"resp_{number // 17}")
+        refused.append(batches.begin(call, None, now))
+    assert [number for number, reason in enumerate(refused) if "in one response" in reason] == [16, 33, 50, 67]
+    assert [number for number, reason in enumerate(refused) if "in a minute" in reason] == [63, 64, 65, 66, 68, 69]
+    late = ToolCall(call_id="late", name="f", arguments="{}", response_id="resp_9")
+    assert batches.begin(late, None, 60.0) == ""
+
+
+def test_a_session_remembers_a_bounded_number_of_calls() -> None:
+    """B24: answered ones are forgotten in time, open ones never."""
+    batches = Batches(ToolLimits())
+    for number in range(5_000):
+        batches.begin(ToolCall(call_id=str(number), name="f", arguments="{}", response_id=str(number)), None, number)
+        if number:
+            batch = batches.of(str(number))
+            assert batch is not None
+            batch.answer(str(number), respond=True, when_done="idle")
+    assert batches.knows("0") and batches.of("0") is not None
+    assert batches.knows("4999") and not batches.knows("1")
 
 
 def test_a_tool_that_wants_no_answer_ends_the_turn_without_a_follow_up() -> None:

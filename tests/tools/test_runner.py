@@ -51,7 +51,7 @@ class Desk:
         self.events.append(event)
         self._changed.set()
 
-    def answer(self, result: ToolResult, respond: bool) -> None:
+    def answer(self, result: ToolResult, respond: bool, when_done: str) -> None:
         self.answers.append((result.call_id, result.output, respond))
 
     async def until(self, holds: Callable[[], object]) -> None:
@@ -332,7 +332,7 @@ class TestOnce:
                 finished.set()
             raise RuntimeError("listener")
 
-        def answer(result: ToolResult, respond: bool) -> None:
+        def answer(result: ToolResult, respond: bool, when_done: str) -> None:
             said.append(result.output)
             raise RuntimeError("door")
 

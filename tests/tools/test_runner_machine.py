@@ -31,7 +31,7 @@ class Calls(RuleBasedStateMachine):
         self.runner = ToolRunner(
             self.registry(),
             publish=self.events.append,
-            answer=lambda result, respond: self.answers.append(result.call_id),
+            answer=lambda result, respond, when_done: self.answers.append(result.call_id),
         )
 
     def registry(self) -> ToolRegistry:
