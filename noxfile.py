@@ -161,7 +161,7 @@ def node_peers(session: nox.Session) -> dict[str, str]:
 def local(session: nox.Session) -> None:
     """Tests the simulator's real ears and voice, about 300 MB of wheels; a test whose wheel is missing is skipped."""
     session.install("-e", ".[local]", *group("test"))
-    session.run("pytest", "tests/simulator/test_local.py", *session.posargs)
+    session.run("pytest", "tests/simulator/test_local.py", "tests/test_readme.py", "-k", "local", *session.posargs)
 
 
 @nox.session(default=False)

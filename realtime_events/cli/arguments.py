@@ -96,6 +96,7 @@ def _simulate(parser: Parser) -> Parser:
     parser.add_argument("--host", default="127.0.0.1", help="where to listen; loopback unless you say otherwise")
     parser.add_argument("--port", type=int, default=0, metavar="N", help="0, the default, takes a free one")
     parser.add_argument("--dialect", choices=["ga", "beta"], default="ga", help="the spelling it speaks")
+    parser.add_argument("--local", action="store_true", help="with real ears and a voice, by the extra `local`")
     return parser
 
 

@@ -10,13 +10,13 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ..exceptions import RealtimeError
+from ..exceptions import MissingExtra, RealtimeError
 from .failures import say
 
 if TYPE_CHECKING:
@@ -32,7 +32,40 @@ def command(arguments: argparse.Namespace) -> int:
     """Run the simulator until SIGINT or SIGTERM."""
     from ..simulator import Simulator
 
-    return asyncio.run(_serve(Simulator(host=arguments.host, port=arguments.port, dialect=arguments.dialect)))
+    organs = _local_organs() if arguments.local else {}
+    return asyncio.run(_serve(Simulator(host=arguments.host, port=arguments.port, dialect=arguments.dialect, **organs)))
+
+
+def _local_organs() -> dict[str, Any]:
+    """Load what this machine has of the extra `local`, and say which parts of the simulator stay as they are.
+
+    Raises:
+        MissingExtra: It has nothing of it.
+    """
+    from ..integrations.local import HibariVoice, MoonshineRecogniser, SileroVad
+    from ..simulator.vad import EnergyVad
+
+    def vad() -> type[SileroVad]:
+        SileroVad()  # It loads its model for all later ones.
+        return SileroVad
+
+    organs: dict[str, Any] = {}
+    missing: dict[str, MissingExtra] = {}
+    makers: dict[str, Callable[[], Any]] = {
+        "vad": vad,
+        "recogniser": lambda: MoonshineRecogniser(vad=organs.get("vad", EnergyVad)),
+        "voice": HibariVoice,
+    }
+    for name, make in makers.items():
+        try:
+            organs[name] = make()
+        except MissingExtra as error:
+            missing[name] = error
+    if not organs:
+        raise next(iter(missing.values()))
+    for name, reason in missing.items():
+        say(f"the built-in {name} stays in use: {reason}")
+    return organs
 
 
 async def _serve(simulator: Simulator) -> int:
