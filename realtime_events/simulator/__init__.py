@@ -12,8 +12,10 @@ a socket. Nothing in the client's rooms knows of it.
 from __future__ import annotations
 
 from .brains import EchoBrain, RuleBrain, ScriptBrain, Step
+from .calls import Call as IncomingCall
 from .ears import ClipRecogniser, Recogniser
 from .faults import Fault, Faults
+from .hosted import McpServer
 from .plans import Brain, Call, Fail, Plan, Request, Say
 from .server import Simulator
 from .session import SimulatedSession
@@ -28,6 +30,8 @@ __all__ = [
     "Fail",
     "Fault",
     "Faults",
+    "IncomingCall",
+    "McpServer",
     "Organs",
     "Plan",
     "Recogniser",

@@ -14,6 +14,8 @@ from aiohttp import WSCloseCode, web
 
 from ..events.server import ErrorDetails, ErrorEvent
 from ..protocol import encode
+from .calls import Call
+from .calls_rest import add_call_routes
 from .client_secrets import offered_protocols, wants_beta
 from .config import DEFAULT_MODEL, Kind
 from .connection import Connection
@@ -24,7 +26,7 @@ from .faulty import with_faults
 from .registry import Registry
 from .rest import REGISTRY, add_routes, parse_faults
 
-CONNECTIONS: web.AppKey[list[Connection]] = web.AppKey("connections", list[Connection])
+CONNECTIONS: web.AppKey[dict[str, Connection]] = web.AppKey("connections", dict[str, Connection])
 
 MAX_FRAME_BYTES = 32 * 1024 * 1024
 CLOSE_TIMEOUT_S = 1.0
@@ -49,11 +51,12 @@ def make_app(registry: Registry) -> web.Application:
     """Make the application of one server."""
     app = web.Application(middlewares=[answer_refusals], client_max_size=MAX_FRAME_BYTES)
     app[REGISTRY] = registry
-    app[CONNECTIONS] = []
+    app[CONNECTIONS] = {}
     for path in WEBSOCKET_PATHS:
         app.router.add_get(path, realtime)
     app.on_shutdown.append(close_connections)
     add_routes(app)
+    add_call_routes(app)
     app.router.add_get("/healthz", health)
     app.router.add_get("/", status_page)
     return app
@@ -98,6 +101,8 @@ async def realtime(request: web.Request) -> web.StreamResponse:
     registry = request.app[REGISTRY]
     await _suffer(registry.handshake_faults())
     secret = registry.keys.admit(request.headers, request.query)
+    if call_id := request.query.get("call_id"):
+        return await _join(request, registry.find_call(call_id))
     kind = secret.kind if secret else _kind_asked(request)
     config = secret.session if secret else None
     model = request.query.get("model") or request.query.get("deployment") or getattr(config, "model", None)
@@ -110,6 +115,18 @@ async def realtime(request: web.Request) -> web.StreamResponse:
     with registry.dice(asked) as dice:
         lifetime_s = next((fault.value for fault in dice.throw("session", ("expire",))), None)
         session = registry.open_session(kind=kind, model=model or DEFAULT_MODEL, config=config, lifetime_s=lifetime_s)
+        await _serve(request, socket, session, dice)
+    return socket
+
+
+async def _join(request: web.Request, call: Call) -> web.StreamResponse:
+    """Let a sideband join a call; it is told what the session is, as at the beginning."""
+    session = call.joinable()
+    asked = _faults_asked(request)
+    socket = await _accept(request)
+    if session.sent.counts["session.created"]:
+        session.greet()
+    with request.app[REGISTRY].dice(asked) as dice:
         await _serve(request, socket, session, dice)
     return socket
 
@@ -143,8 +160,7 @@ def _kind_asked(request: web.Request) -> Kind:
 
 async def close_connections(app: web.Application) -> None:
     """Close every session as a server does that goes away."""
-    connections = app[CONNECTIONS]
-    for connection in connections.copy():
+    for connection in app[CONNECTIONS].copy().values():
         connection.close(WSCloseCode.GOING_AWAY, "the server is shutting down")
 
 
@@ -153,11 +169,15 @@ async def _serve(request: web.Request, socket: web.WebSocketResponse, session: E
     connection = Connection(faulty, peer, request.app[REGISTRY].settings.clock)
     session.run_slow_organs_on(connection.run_in_thread)
     connections = request.app[CONNECTIONS]
-    connections.append(connection)
+    if (other := connections.get(session.id)) is not None:
+        other.close(WSCloseCode.GOING_AWAY, "another sideband joined the call")
+    connections[session.id] = connection
+    session.on_change = connection.wake
     try:
         await connection.run()
     finally:
-        connections.remove(connection)
+        if connections.get(session.id) is connection:
+            del connections[session.id]
 
 
 async def _accept(request: web.Request) -> web.WebSocketResponse:

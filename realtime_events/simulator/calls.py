@@ -11,16 +11,18 @@ import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import msgspec
 
-from .errors import Refusal
+from .errors import Refusal, invalid_value
 from .session import SimulatedSession
 
 State = Literal["ringing", "active", "rejected", "referred", "ended"]
 MOST_CALLS = 1_000
+HUNG_UP = 1000
+KEYS = tuple("0123456789*#ABCD")
 SDP_ANSWER = (
     "v=0\r\n"
     "o=- {number} 2 IN IP4 127.0.0.1\r\n"
@@ -49,10 +51,11 @@ class SipHeader(msgspec.Struct, frozen=True):
 
 
 class Call:
-    """One call. `refer_to` and `reject_code` say how it ended, if it was referred or rejected."""
+    """One call, seen from the caller. `refer_to` and `reject_code` say how it ended, if it was referred or rejected."""
 
-    def __init__(self, call_id: str, *, sip_headers: Sequence[SipHeader] = ()) -> None:
+    def __init__(self, call_id: str, *, clock: Callable[[], float], sip_headers: Sequence[SipHeader] = ()) -> None:
         self.id = call_id
+        self._clock = clock
         self.sip_headers = list(sip_headers)
         self.state: State = "ringing"
         self.session: SimulatedSession | None = None
@@ -63,6 +66,14 @@ class Call:
     def is_over(self) -> bool:
         """Whether nobody can answer or join it any more."""
         return self.state not in ("ringing", "active")
+
+    def check_ringing(self) -> None:
+        """Refuse what only a ringing call can be asked.
+
+        Raises:
+            Refusal: It does not ring.
+        """
+        self._must_be("ringing")
 
     def answer(self, session: SimulatedSession) -> None:
         """Let a session take the call.
@@ -101,10 +112,44 @@ class Call:
         self._must_be("active" if self.session else "ringing")
         self._end("ended")
 
+    def say(self, audio: bytes) -> None:
+        """Speak as the caller, in the input format of the session.
+
+        Raises:
+            Refusal: Nobody has answered.
+        """
+        self._answered().hear(audio, self._clock())
+
+    def press(self, key: str) -> None:
+        """Press a key as the caller: `0` to `9`, `*`, `#`, `A` to `D`.
+
+        Raises:
+            Refusal: Nobody has answered, or there is no such key.
+        """
+        if key not in KEYS:
+            raise invalid_value("key", key, KEYS)
+        self._answered().press(key, self._clock())
+
+    def joinable(self) -> SimulatedSession:
+        """Give the session that a sideband joins.
+
+        Raises:
+            Refusal: Nobody has answered yet, or the call is over (404).
+        """
+        if self.is_over:
+            raise Refusal(f"No call found with id '{self.id}'.", code="call_id_not_found", param="call_id", status=404)
+        return self._answered()
+
+    def _answered(self) -> SimulatedSession:
+        self._must_be("active")
+        assert self.session is not None
+        return self.session
+
     def _end(self, state: State) -> None:
         self.state = state
         if self.session is not None:
-            self.session.close(1000, "the call has ended")
+            self.session.close(HUNG_UP, "the call has ended")
+            self.session.end(self._clock())
 
     def _must_be(self, state: State) -> None:
         if self.state != state:

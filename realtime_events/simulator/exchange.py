@@ -76,7 +76,11 @@ class Outlet:
 
 
 class Exchange:
-    """Frames of one client in, frames for it out; `closing` has code and reason once the server wants to close."""
+    """Frames of one client in, frames for it out.
+
+    `closing` has code and reason once the server wants to close; `on_change` is called when there is something to poll
+    that neither a frame nor the time brought.
+    """
 
     def __init__(self, outlet: Outlet, *, kind: Kind, dialect: Dialect) -> None:
         self.kind: Kind = kind
@@ -86,6 +90,7 @@ class Exchange:
         self.sent = EventLog("sent")
         self.closing: tuple[int, str] | None = None
         self.is_over = False
+        self.on_change: Callable[[], None] = lambda: None
         self._last: deque[tuple[str, Event]] = deque(maxlen=FRAMES_SHOWN)
         self._outlet = outlet
         self._handlers: Handlers = {}
@@ -154,6 +159,7 @@ class Exchange:
     def close(self, code: int, reason: str) -> None:
         """Close the connection once everything is said."""
         self.closing = (code, reason)
+        self.on_change()
 
     def _advance(self, now: float) -> bool:
         return self.closing is None and self._outlet.timeline.step(now)

@@ -198,14 +198,15 @@ def _is_allowed(listed: McpListedTool, allowed: Any) -> bool:
 
 def _needs_approval(listed: McpListedTool, required: Any) -> bool:
     if not isinstance(required, ApprovalFilter):
-        return required != "never"
+        return bool(required != "never")
     if required.never and _is_in(listed, required.never):
         return False
     return not required.always or _is_in(listed, required.always)
 
 
 def _is_in(listed: McpListedTool, chosen: ToolFilter) -> bool:
-    if isinstance(chosen.tool_names, list) and listed.name not in chosen.tool_names:
+    names = chosen.tool_names
+    if isinstance(names, list) and listed.name not in names:
         return False
     return not isinstance(chosen.read_only, bool) or _only_reads(listed) is chosen.read_only
 

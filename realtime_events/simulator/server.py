@@ -9,14 +9,16 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Self, TypeAlias
 
 from ..exceptions import ConfigurationError
 from ..protocol import Dialect
 from .brains import RuleBrain, ScriptBrain, Step
+from .calls import Call, SipHeader, Webhook, incoming_webhook
 from .ears import ClipRecogniser, Recogniser
 from .faults import Faults
+from .hosted import McpServer
 from .plans import Brain
 from .registry import Registry, Settings
 from .session import SimulatedSession
@@ -35,6 +37,7 @@ log = logging.getLogger("realtime_events.simulator")
 
 DEFAULT_PACE = 4.0
 SHUTDOWN_S = 2.0
+WEBHOOK_TIMEOUT_S = 10.0
 Script: TypeAlias = ScriptBrain | Iterable[Step] | str | os.PathLike[str]
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -59,6 +62,7 @@ class Simulator:
         api_key: The only key that it accepts; None accepts any that is not empty.
         pace: The speed of audio relative to real time; None is as fast as the client reads.
         script: What answers, step by step: a `ScriptBrain`, its steps, or the path of its JSON file.
+        mcp_servers: By label, the MCP servers that it pretends to reach; others fail to list.
         faults: What goes wrong, as a specification (see `faults.py`) or as `Faults`.
         session_lifetime_s: After how long a session expires.
         clock: The clock of its sessions, in seconds.
@@ -77,6 +81,7 @@ class Simulator:
         api_key: str | None = None,
         pace: float | None = DEFAULT_PACE,
         script: Script | None = None,
+        mcp_servers: Mapping[str, McpServer] | None = None,
         faults: Faults | str | None = None,
         session_lifetime_s: float = LIFETIME_S,
         clock: Callable[[], float] = time.monotonic,
@@ -91,6 +96,7 @@ class Simulator:
             voice=voice or ToneVoice(),
             recogniser=recogniser or ClipRecogniser(),
             vad=vad,
+            mcp_servers=mcp_servers or {},
             pace=math.inf if pace is None else pace,
         )
         self._registry = Registry(
@@ -135,6 +141,32 @@ class Simulator:
         settings = self._registry.settings
         key = settings.api_key or "test-key"
         return Endpoint(url=self.url, api_key=key, dialect=settings.dialect, is_simulated=True)
+
+    @property
+    def calls(self) -> list[Call]:
+        """The calls so far, the newest last."""
+        return list(self._registry.calls.values())
+
+    async def ring(
+        self,
+        *,
+        webhook_url: str | None = None,
+        secret: str = "",
+        caller: str = "sip:+15550100@sip.example.com",
+        sip_headers: Mapping[str, str] | None = None,
+    ) -> Call:
+        """Let a SIP call come in, and tell a webhook of it, signed with `secret`.
+
+        Raises:
+            aiohttp.ClientError: The webhook could not be delivered.
+        """
+        headers = {"From": f"<{caller}>;tag=1", "To": "<sip:project@sip.example.com>", **(sip_headers or {})}
+        call = self._registry.new_call(sip_headers=[SipHeader(name, value) for name, value in headers.items()])
+        if webhook_url is not None:
+            unix_s = int(self._registry.settings.unix())
+            event_id = self._registry.new_id("evt")
+            await _deliver(webhook_url, incoming_webhook(call, event_id=event_id, unix_s=unix_s, secret=secret))
+        return call
 
     def set_faults(self, faults: Faults | str | None) -> None:
         """Replace what goes wrong, for connections to come and those that live.
@@ -203,3 +235,12 @@ def _script(script: Script) -> ScriptBrain:
 
 def _faults(faults: Faults | str | None) -> Faults:
     return Faults.parse(faults or "") if isinstance(faults, str | None) else faults
+
+
+async def _deliver(url: str, webhook: Webhook) -> None:
+    import aiohttp
+
+    timeout = aiohttp.ClientTimeout(total=WEBHOOK_TIMEOUT_S)
+    async with aiohttp.ClientSession(timeout=timeout, raise_for_status=True) as http:
+        answer = await http.post(url, data=webhook.body, headers=webhook.headers)
+        answer.release()

@@ -96,11 +96,18 @@ class SimulatedSession(Exchange):
     def hear(self, audio: bytes, now: float) -> None:
         """Take what the caller of a call says, in the input format of the session."""
         self._listening.append(audio, now)
+        self.on_change()
 
     def press(self, key: str, now: float) -> None:
         """Let the caller of a call press a key."""
         received_at = int(self._setup.unix_s + now - self._began_at)
         self._stage.outbox.append(InputAudioBufferDtmfEventReceived(event=key, received_at=received_at))
+        self.on_change()
+
+    def end(self, now: float) -> None:
+        """Say that the connection is over; a call goes on without its sideband."""
+        if not self._setup.is_call or self.closing is not None:
+            super().end(now)
 
     def _describe(self, config: SessionConfig | None, expires_at: int) -> None:
         stage = self._stage
