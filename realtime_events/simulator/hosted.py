@@ -143,6 +143,8 @@ class Hosted:
             name=tool.listed.name,
             arguments=arguments,
             approval_request_id=request_id,
+            output=None,
+            error=None,
         )
         entry, previous = self._conversation.add(item)
         self._outlet.send(ConversationItemAdded(item=item, previous_item_id=previous))

@@ -44,6 +44,7 @@ class McpCallWriter:
             server_label=self._tool.server_label,
             name=self._tool.listed.name,
             arguments=self._said,
+            approval_request_id=None,
             output=self._result.output,
             error=self._result.error,
         )
@@ -60,7 +61,11 @@ class McpCallWriter:
             self._said += piece
             written.text += text_tokens(piece)
             delta = ResponseMcpCallArgumentsDelta(
-                response_id=response_id, item_id=item_id, output_index=index, delta=piece
+                response_id=response_id,
+                item_id=item_id,
+                output_index=index,
+                delta=piece,
+                obfuscation="x" * (ARGUMENT_PIECE - len(piece)),  # all pieces look alike from outside
             )
             yield Step([delta], TOKEN_S / self._pace)
         said = ResponseMcpCallArgumentsDone(
