@@ -21,7 +21,8 @@ import pytest
 from aiohttp import web
 
 from realtime_events.audio import PCM16, read_wav
-from realtime_events.simulator import ClipRecogniser, Plan, Request, Say, Simulator
+from realtime_events.events.items import McpListedTool
+from realtime_events.simulator import ClipRecogniser, McpServer, Plan, Request, Say, Simulator
 
 from ..simulator.conftest import Frame, Frames, check_frame
 
@@ -31,6 +32,16 @@ NODE_MODULES = os.environ.get("REALTIME_EVENTS_NODE_MODULES")  # read here, beca
 WORDS: dict[str, str] = json.loads((AUDIO / "transcripts.json").read_text(encoding="utf-8"))
 QUESTION = WORDS["weather_bern.wav"]
 STORY = "This is one of many sentences, and each of them takes a while to say. " * 10
+NOTES = McpServer(
+    tools=[
+        McpListedTool(
+            name="find_note",
+            description="Finds a note by what it is about.",
+            input_schema={"type": "object", "properties": {"about": {"type": "string"}}, "required": ["about"]},
+        )
+    ],
+    answer=lambda name, arguments: "Apples are in the cellar.",
+)
 PIECE_BYTES = PCM16.n_bytes(20)
 PATIENCE_S = 20.0
 

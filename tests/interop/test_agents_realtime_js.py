@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from realtime_events.audio import PCM16
 from realtime_events.simulator import EchoBrain, RuleBrain, Simulator
 
-from .conftest import QUESTION, LongWinded, RunNode, Simulate
+from .conftest import NOTES, QUESTION, LongWinded, RunNode, Simulate
 
 SCRIPT = "agents_realtime.mjs"
 
@@ -38,6 +40,19 @@ async def test_a_tool_is_called_and_its_result_told(simulate: Simulate, node: Ru
         call, seen, last = await node(SCRIPT, "tool", url_of(sim), QUESTION)
     assert call == {"tool": "get_weather", "city": "Bern"}
     assert "23 degrees" in seen["history"][-1][1]
+    assert last == {"refused": []}
+
+
+@pytest.mark.parametrize("approval", ["never", "always"])
+async def test_a_hosted_mcp_tool_is_called(simulate: Simulate, node: RunNode, approval: str) -> None:
+    async with simulate(brain=RuleBrain(), mcp_servers={"notes": NOTES}) as sim:
+        listed, *asked, call, seen, last = await node(
+            SCRIPT, "hosted", url_of(sim), approval, "Find the note about apples."
+        )
+    assert listed == {"tools": ["find_note"]}
+    assert asked == ([{"approval": "find_note"}] if approval == "always" else [])
+    assert call == {"name": "find_note", "output": "Apples are in the cellar."}
+    assert seen["history"][-1] == ["assistant", "Apples are in the cellar."]
     assert last == {"refused": []}
 
 

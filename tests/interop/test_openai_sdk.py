@@ -14,7 +14,7 @@ import pytest
 from realtime_events.audio import PCM16, PCMU, Resampler, encode_ulaw
 from realtime_events.simulator import EchoBrain, RuleBrain, Simulator
 
-from .conftest import QUESTION, LongWinded, Simulate, pieces, speech
+from .conftest import NOTES, QUESTION, LongWinded, Simulate, pieces, speech
 
 openai = pytest.importorskip("openai", reason="the openai SDK is not installed; `nox -s interop` installs it")
 pytest.importorskip("websockets", reason="the openai SDK needs websockets for the Realtime API")
@@ -310,6 +310,32 @@ async def test_a_translation_session(simulate: Simulate) -> None:
         assert "".join(event.delta for event in seen.all("session.output_transcript.delta")).strip()
         spoken = b"".join(base64.b64decode(event.delta) for event in seen.all("session.output_audio.delta"))
         assert PCM16.duration_ms(len(spoken)) > 1_000
+
+
+async def test_a_hosted_mcp_tool_that_must_be_approved(simulate: Simulate) -> None:
+    notes = {
+        "type": "mcp",
+        "server_label": "notes",
+        "server_url": "https://notes.example",
+        "require_approval": "always",
+    }
+    async with simulate(brain=RuleBrain(), mcp_servers={"notes": NOTES}) as sim, connect(sim) as seen:
+        await seen.connection.session.update(
+            session={"type": "realtime", "output_modalities": ["text"], "tools": [notes]}
+        )
+        await seen.until("mcp_list_tools.in_progress", "mcp_list_tools.completed", "conversation.item.done")
+        (listed,) = [event.item for event in seen.all("conversation.item.done")]
+        assert [tool.name for tool in listed.tools] == ["find_note"]
+        (request,) = (await seen.ask("Find the note about apples.")).output
+        assert (request.type, request.server_label, request.name) == ("mcp_approval_request", "notes", "find_note")
+        answer = {"type": "mcp_approval_response", "id": "yes", "approval_request_id": request.id, "approve": True}
+        await seen.connection.conversation.item.create(item=answer)
+        await seen.until("response.mcp_call.completed")
+        done = await seen.until("conversation.item.done")
+        assert (done.item.type, done.item.output) == ("mcp_call", "Apples are in the cellar.")
+        await seen.connection.response.create()
+        response = (await seen.until("response.done")).response
+        assert "cellar" in response.output[0].content[0].text
 
 
 async def test_a_telephones_audio_both_ways(simulate: Simulate) -> None:

@@ -1,5 +1,6 @@
 // `@openai/agents-realtime` over WebSocket: one scenario of a voice agent, told as its user sees it.
 
+import { hostedMcpTool } from '@openai/agents-core';
 import { RealtimeAgent, RealtimeSession, tool } from '@openai/agents-realtime';
 import { z } from 'zod';
 import { fail, main, next, pieces, tell } from './told.mjs';
@@ -15,8 +16,8 @@ const getWeather = tool({
 });
 
 /** Connects a session; what the SDK cannot parse is told as `refused` by `close`. */
-async function connect(url, config = {}) {
-  const agent = new RealtimeAgent({ name: 'Ada', instructions: 'Be brief.', tools: [getWeather] });
+async function connect(url, config = {}, tools = [getWeather]) {
+  const agent = new RealtimeAgent({ name: 'Ada', instructions: 'Be brief.', tools });
   const session = new RealtimeSession(agent, { transport: 'websocket', model: 'gpt-realtime-2.1', config });
   session.on('error', fail);
   const refused = new Set();
@@ -98,6 +99,25 @@ main({
       return last?.role === 'assistant' && last.status === 'completed';
     });
     session.sendMessage(question);
+    await answered;
+    tell({ history: texts(session) });
+    close();
+  },
+
+  async hosted(url, requireApproval, question) {
+    const notes = hostedMcpTool({ serverLabel: 'notes', serverUrl: 'https://notes.example', requireApproval });
+    const { session, close } = await connect(url, { outputModalities: ['text'] }, [notes]);
+    session.on('tool_approval_requested', (context, agent, { approvalItem }) => {
+      tell({ approval: approvalItem.rawItem.name });
+      session.approve(approvalItem);
+    });
+    const called = new Promise((resolve) => session.on('mcp_tool_call_completed', (c, a, call) => resolve(call)));
+    const answered = next(session, 'agent_end', (context, agent, output) => output);
+    if (!session.availableMcpTools.length) await next(session, 'mcp_tools_changed');
+    tell({ tools: session.availableMcpTools.map(({ name }) => name) });
+    session.sendMessage(question);
+    const { name, output } = await called;
+    tell({ name, output });
     await answered;
     tell({ history: texts(session) });
     close();
