@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from ..events.base import Struct
+from ...events.base import Struct
 from .language import ORDINARY, concept, word_set
 
 __all__ = ["FINDERS", "Span", "numbers", "places"]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..events.base import Struct
+from ...events.base import Struct
 from .language import ORDINARY, concept, concepts, lower_words, name_words, negated, word_set
 from .parameters import Parameter
 from .spans import FINDERS, Span, numbers, places

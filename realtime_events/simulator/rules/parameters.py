@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..events.base import Struct
+from ...events.base import Struct
 from .language import concepts, described, lower_words, name_words, word_set
 from .untyped import list_in, mapping_in
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import msgspec
 
-from ..events.base import Struct
-from ..events.session import Tool
+from ...events.base import Struct
+from ...events.session import Tool
+from ..plans import Call
 from .arguments import Filling, fill, forced
 from .language import concepts, described, name_words, word_set
 from .parameters import Parameter, parameters_of
-from .plans import Call
 
 __all__ = ["Match", "Offer", "best_offer", "completed", "match_of", "matches", "must_call", "offers_of"]
 

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from .dialogue import Dialogue
+from ..dialogue import Dialogue
+from ..plans import Plan, Request, Say
 from .language import concepts, name_words, word_set
 from .matching import Match, Offer, best_offer, completed, match_of, matches, must_call, offers_of
 from .parameters import Parameter
-from .plans import Plan, Request, Say
 from .smalltalk import GREETING, repeated, small_talk
 from .untyped import mapping_in
 from .wording import joined, plural, sentence, spoken
