@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from realtime_events.audio import PCM16, PCMU, Resampler, encode_ulaw
 from realtime_events.simulator import EchoBrain, RuleBrain, Simulator
@@ -17,7 +18,7 @@ from realtime_events.simulator import EchoBrain, RuleBrain, Simulator
 from .conftest import NOTES, QUESTION, LongWinded, Simulate, pieces, speech
 
 openai = pytest.importorskip("openai", reason="the openai SDK is not installed; `nox -s interop` installs it")
-pytest.importorskip("websockets", reason="the openai SDK needs websockets for the Realtime API")
+websockets = pytest.importorskip("websockets", reason="the openai SDK needs websockets for the Realtime API")
 
 MODEL = "gpt-realtime-2.1"
 WEATHER = {
@@ -246,7 +247,7 @@ async def test_an_error_names_the_event_at_fault(simulate: Simulate) -> None:
 
 async def test_a_wrong_key_is_refused(simulate: Simulate) -> None:
     async with simulate() as sim:
-        with pytest.raises(Exception, match="401"):
+        with pytest.raises(websockets.exceptions.InvalidStatus, match="401"):
             async with connect(sim, key="another-key"):
                 pass
 
@@ -336,6 +337,71 @@ async def test_a_hosted_mcp_tool_that_must_be_approved(simulate: Simulate) -> No
         await seen.connection.response.create()
         response = (await seen.until("response.done")).response
         assert "cellar" in response.output[0].content[0].text
+
+
+@contextlib.asynccontextmanager
+async def webhook() -> AsyncIterator[tuple[str, asyncio.Queue[tuple[bytes, dict[str, str]]]]]:
+    """Gives a URL, and a queue of the bodies and headers that are posted to it."""
+    posted: asyncio.Queue[tuple[bytes, dict[str, str]]] = asyncio.Queue()
+
+    async def take(request: web.BaseRequest) -> web.Response:
+        posted.put_nowait((await request.read(), dict(request.headers)))
+        return web.Response()
+
+    runner = web.ServerRunner(web.Server(take))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/", posted
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_call_that_rings_is_accepted_joined_and_hung_up(simulate: Simulate) -> None:
+    secret = "whsec_" + base64.b64encode(b"test secret").decode()
+    async with simulate(brain=EchoBrain()) as sim, client_of(sim) as client, webhook() as (url, posted):
+        ringing = await sim.ring(webhook_url=url, secret=secret, sip_headers={"X-Account": "7"})
+        event = client.webhooks.unwrap(*(await posted.get()), secret=secret)
+        assert (event.type, event.data.call_id) == ("realtime.call.incoming", ringing.id)
+        assert {"X-Account": "7"}.items() <= {header.name: header.value for header in event.data.sip_headers}.items()
+        await client.realtime.calls.accept(event.data.call_id, type="realtime", model=MODEL, instructions="Be brief.")
+        async with connect(sim, call_id=event.data.call_id) as seen:
+            assert seen.events[0].session.instructions == "Be brief."
+            ringing.press("#")
+            assert (await seen.until("input_audio_buffer.dtmf_event_received")).event == "#"
+            ringing.say(speech("weather_bern.wav"))
+            response = (await seen.until("response.done")).response
+            assert response.output[0].content[0].transcript == QUESTION
+            await seen.until("output_audio_buffer.stopped")
+            assert [event.response_id for event in seen.all("output_audio_buffer.started")] == [response.id]
+            assert not seen.all("response.output_audio.delta")
+            await client.realtime.calls.hangup(event.data.call_id)
+            with pytest.raises(websockets.exceptions.ConnectionClosedOK):
+                await seen.until("never")
+        assert ringing.is_over
+
+
+async def test_calls_are_rejected_and_referred(simulate: Simulate) -> None:
+    async with simulate() as sim, client_of(sim) as client:
+        unwanted, misdialled = await sim.ring(), await sim.ring()
+        await client.realtime.calls.reject(unwanted.id, status_code=486)
+        await client.realtime.calls.accept(misdialled.id, type="realtime")
+        await client.realtime.calls.refer(misdialled.id, target_uri="tel:+15550123")
+        assert (unwanted.state, unwanted.reject_code) == ("rejected", 486)
+        assert (misdialled.state, misdialled.refer_to) == ("referred", "tel:+15550123")
+        with pytest.raises(openai.NotFoundError):
+            await client.realtime.calls.hangup("rtc_nowhere")
+
+
+async def test_an_offer_of_webrtc_is_answered(simulate: Simulate) -> None:
+    async with simulate() as sim, client_of(sim) as client:
+        offer = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
+        session = {"type": "realtime", "model": MODEL, "instructions": "Be brief."}
+        answer = await client.realtime.calls.create(sdp=offer, session=session)
+        assert answer.text.startswith("v=0\r\n")
+        call_id = answer.response.headers["Location"].rpartition("/")[2]
+        async with connect(sim, call_id=call_id) as seen:
+            assert (seen.events[0].session.model, seen.events[0].session.instructions) == (MODEL, "Be brief.")
 
 
 async def test_a_telephones_audio_both_ways(simulate: Simulate) -> None:
