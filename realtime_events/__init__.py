@@ -78,6 +78,7 @@ from .protocol.batches import ToolLimits
 from .protocol.turns import Turn
 from .session import Session
 from .tools.calling import Progress, Say
+from .tools.methods import tool
 
 if TYPE_CHECKING:
     from .simulator import Simulator
@@ -139,6 +140,7 @@ __all__ = [
     "image",
     "system",
     "text",
+    "tool",
     "user",
 ]
 

@@ -11,16 +11,16 @@ import inspect
 import logging
 import signal
 from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import msgspec
 
 from .connection import Dial
 from .emitter import Emitter
 from .endpoint import Endpoint
-from .events.session import SessionConfig, Tool
+from .events.session import SessionConfig
 from .exceptions import ConfigurationError
 from .handlers import Middleware
 from .options import Options
@@ -40,6 +40,7 @@ OPTION_NAMES = frozenset(field.name for field in fields(Options))
 CONNECT_NAMES = frozenset({"model", "instructions", "voice", "session", "endpoint", "dial"})
 
 M = TypeVar("M", bound=Middleware)
+T = TypeVar("T")
 
 
 class Realtime(Emitter):
@@ -86,19 +87,48 @@ class Realtime(Emitter):
         self.middlewares.append(middleware)
         return middleware
 
-    def include(self, plugin: Plugin | str) -> Plugin:
+    @overload
+    def include(self, plugin: str) -> Plugin: ...
+
+    @overload
+    def include(self, plugin: T) -> T: ...
+
+    def include(self, plugin: Any) -> Any:
         """Take over a plugin's handlers and tools; a string is the name of an installed one.
 
+        Any other object gives the methods of it that are marked with `@tool`.
+
         Raises:
-            ConfigurationError: There is no such plugin, or one of its tools has the name of another.
+            ConfigurationError: There is no such plugin, it has no tool, or one of its tools has the name of another.
         """
         if isinstance(plugin, str):
             plugin = load_plugin(plugin)
+        if not isinstance(plugin, Plugin):
+            if not self.tools.add_methods(plugin):
+                raise ConfigurationError(f"{plugin!r} is no plugin, and has no method marked with @tool")
+            return plugin
         self.tools.include(plugin.tools, prefix=plugin.prefix)
         for registration in plugin.registrations:
             self._register(registration)
         self.plugins.append(plugin)
         return plugin
+
+    def provide(self, tp: type[T], value: T) -> None:
+        """Inject `value` where a tool that is registered from now on has a parameter of this type.
+
+        Such a parameter is not shown to the model. A plugin that needs the type says so by `Plugin.provide(tp)`.
+        """
+        self.tools.provide(tp, value)
+
+    def mock_tools(self, mocks: Mapping[str, Any]) -> AbstractContextManager[None]:
+        """Have functions, or ready values, answer in the place of tools: `with rt.mock_tools({"get_weather": fake}):`.
+
+        Arguments are checked as for the real tool, and its policy holds.
+
+        Raises:
+            ToolNotFound: There is no such tool.
+        """
+        return self.tools.mocked(mocks)
 
     def connect(self, **changes: Any) -> Connecting:
         """Connect: `async with rt.connect() as session`, or `session = await rt.connect()` and `close()` later.
@@ -150,14 +180,9 @@ class Realtime(Emitter):
             endpoint = replace(endpoint, dialect=options.dialect)  # The handshake's headers tell it as well.
         base = _as_config(changes["session"]) if "session" in changes else self.config
         config = _configured(base, changes.get("instructions"), changes.get("voice"))
-        if len(self.tools) and options.kind == "realtime":
-            config = msgspec.structs.replace(config, tools=[*(config.tools or ()), *self._tool_definitions()])
         dial: Dial = changes.get("dial") or dial_websocket
         model = changes.get("model") or self.model
         return Session(self, endpoint, model=model, options=options, config=config, dial=dial)
-
-    def _tool_definitions(self) -> list[Tool]:
-        return msgspec.convert(self.tools.definitions(), list[Tool])
 
 
 class Connecting:

@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 ENTRY_POINT_GROUP = "realtime_events.plugins"
 
 M = TypeVar("M", bound=Middleware)
+T = TypeVar("T")
 
 
 class Plugin(Registrar):
     """A group of handlers and tools.
 
-    Use it as it is (`plugin = Plugin()`, then `@plugin.on(...)` and `@plugin.tool`), or subclass it and register in
-    `__init__`. `setup` and `close` may be overridden, as plain or async methods.
+    Use it as it is (`plugin = Plugin()`, then `@plugin.on(...)` and `@plugin.tool`), or subclass it: its methods that
+    are marked with `@tool` are its tools, and more is registered in `__init__`. `setup` and `close` may be overridden,
+    as plain or async methods.
 
     Args:
         prefix: Stands before the name of each of its tools.
@@ -40,11 +42,16 @@ class Plugin(Registrar):
         self.tool = self.tools.tool
         self.registrations: list[Registration] = []
         self._middlewares: list[Middleware] = []
+        self.tools.add_methods(self)
 
     def use(self, middleware: M) -> M:
         """Wrap every handler of this plugin: `async def middleware(event, session, call_next)`."""
         self._middlewares.append(middleware)
         return middleware
+
+    def provide(self, tp: type[T], value: T | None = None) -> None:
+        """Inject values of this type into tools registered from now on; without a value the application provides it."""
+        self.tools.provide(tp, value)
 
     def setup(self, session: Session) -> Awaitable[None] | None:
         """Prepare for a session; called once it is connected and configured."""

@@ -22,7 +22,7 @@ from .connection import Connection, Dial
 from .events import client, local, server
 from .events.base import ClientEvent, Event, MalformedEvent
 from .events.items import ContentPart, Item
-from .events.session import AudioConfig, AudioOutput, SessionConfig
+from .events.session import AudioConfig, AudioOutput, SessionConfig, Tool
 from .exceptions import (
     AudioFormatError,
     ConfigurationError,
@@ -34,6 +34,8 @@ from .protocol import codec, dialect
 from .protocol.batches import WhenDone
 from .protocol.core import Core
 from .protocol.turns import Turn
+from .tools.offer import Offer
+from .tools.output import Outcome
 from .tools.runner import ToolRunner
 
 if TYPE_CHECKING:
@@ -113,8 +115,11 @@ class Session:
             limits=options.tool_limits,
         )
         self._dispatcher = Dispatcher(app, self, overflow=self._overflowed, close_when_full=options.on_full == "close")
+        self.tools = Offer(
+            app.tools, session=self, others=config.tools or (), tell=self._offer, run=self._run_tool_by_hand
+        )
         self._runner = ToolRunner(
-            app.tools,
+            self.tools,
             publish=self._dispatcher.publish,
             answer=self._answer_tool,
             say=self._say_for_tool,
@@ -195,8 +200,11 @@ class Session:
         self._connection.open(await self._dial(url, headers, self._options))
         async with within(self._options.connect_timeout_s, "the server sent no session.created"):
             await self._connection.created
-        if any(value is not msgspec.UNSET for value in msgspec.structs.asdict(self._wanted).values()):
-            await self._update(self._wanted, self._options.connect_timeout_s)
+        wanted = self._wanted
+        if self._options.kind == "realtime" and (tools := self.tools.changed()) is not None:
+            wanted = msgspec.structs.replace(wanted, tools=tools)
+        if any(value is not msgspec.UNSET for value in msgspec.structs.asdict(wanted).values()):
+            await self._update(wanted, self._options.connect_timeout_s)
         place = url.partition("?")[0]
         log.info("session %s is open at %s", self.id, place)
         self._dispatcher.publish(local.ConnectionOpened(session_id=self.id, url=place))
@@ -275,6 +283,7 @@ class Session:
         if self._connection.ended.done():
             raise self._connection.lost()
         future: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
+        self._refresh_tools()
         self._core.ask(_user_item(content), self._clock(), future)
         self._connection.carry_out()
         async with within(timeout, "the turn did not end"):
@@ -429,7 +438,20 @@ class Session:
         self._core.say(call_id, text)
         self._connection.carry_out()
 
+    async def _run_tool_by_hand(self, call: local.ToolCall) -> Outcome:
+        return await self._runner.run(call)
+
+    async def _offer(self, tools: list[Tool]) -> None:
+        await self._update(SessionConfig(tools=tools), REQUEST_TIMEOUT_S)
+
+    def _refresh_tools(self) -> None:
+        """Tell the server of tools that have come or gone by their condition, before whatever is sent next."""
+        if self._options.kind == "realtime" and (tools := self.tools.changed()) is not None:
+            config = SessionConfig(type="realtime", tools=tools)
+            self._core.effects.send.append(client.SessionUpdate(event_id=self._new_id("event"), session=config))
+
     def _answer_tool(self, result: local.ToolResult, respond: bool, when_done: WhenDone) -> None:
+        self._refresh_tools()
         self._core.answer_tool(result, self._clock(), respond=respond, when_done=when_done)
         self._connection.carry_out()
 

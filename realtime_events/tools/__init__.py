@@ -7,6 +7,8 @@ function's arguments (`arguments`), and from what it returns to one answer per c
 from __future__ import annotations
 
 from .calling import Progress, Say
+from .methods import tool
+from .offer import Offer
 from .options import ToolOptions, ToolSettings
 from .output import Outcome
 from .registry import Tool, ToolRegistry
@@ -14,6 +16,7 @@ from .runner import ToolRunner
 from .threads import ThreadPool
 
 __all__ = [
+    "Offer",
     "Outcome",
     "Progress",
     "Say",
@@ -23,4 +26,5 @@ __all__ = [
     "ToolRegistry",
     "ToolRunner",
     "ToolSettings",
+    "tool",
 ]

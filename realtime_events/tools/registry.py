@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar, Unpack, overload
 
 import msgspec
@@ -20,6 +21,7 @@ from ..exceptions import ConfigurationError, ToolNotFound
 from .annotations import Parameter, injection_key, read_parameters
 from .arguments import ArgumentsDecoder, decode_object
 from .docstring import read_docstring
+from .methods import marked_methods
 from .options import ToolOptions, ToolSettings, read_options
 from .schema import Schema, parameters_schema, refusal
 
@@ -86,7 +88,14 @@ class ToolRegistry:
     def __init__(self, *, injectable: Iterable[type | str] = ()) -> None:
         self._tools: dict[str, Tool] = {}
         self.provided: dict[str, Any] = {}
-        self._injectable: list[type | str] = [SESSION_TYPE, ToolCall, *injectable]
+        self.injectable: list[type | str] = [SESSION_TYPE, ToolCall, *injectable]
+
+    @classmethod
+    def beside(cls, other: ToolRegistry) -> ToolRegistry:
+        """Make a registry that injects what another one injects."""
+        made = cls()
+        made.injectable = other.injectable
+        return made
 
     @overload
     def tool(
@@ -131,6 +140,8 @@ class ToolRegistry:
         """
 
         def register(fn: F) -> F:
+            if not callable(fn) and self.add_methods(fn):
+                return fn
             self.add(
                 make_tool(
                     fn,
@@ -138,7 +149,7 @@ class ToolRegistry:
                     description=description,
                     parameters=parameters,
                     options=options,
-                    injectable=self._injectable,
+                    injectable=self.injectable,
                 )
             )
             return fn
@@ -156,6 +167,53 @@ class ToolRegistry:
             raise ConfigurationError(f"two tools are named {tool.name!r}: at {other.where} and at {tool.where}")
         self._tools[tool.name] = tool
         return tool
+
+    def add_methods(self, instance: object) -> int:
+        """Add every method of an instance that is marked with `@tool`; says how many there are.
+
+        Raises:
+            ConfigurationError: the API would refuse one, or its name is taken.
+        """
+        made = [
+            make_tool(method, **_sorted(settings), injectable=self.injectable)
+            for method, settings in marked_methods(instance)
+        ]
+        for tool in made:
+            self.add(tool)
+        return len(made)
+
+    def replace(self, tool: Tool) -> None:
+        """Put a tool in the place of the one with its name.
+
+        Raises:
+            ToolNotFound: there is none.
+        """
+        self.get(tool.name)
+        self._tools[tool.name] = tool
+
+    def mocked(self, mocks: Mapping[str, Any]) -> AbstractContextManager[None]:
+        """Have functions, or ready values, answer in the place of tools while a block runs, for tests.
+
+        The arguments are checked as for the real tool.
+
+        Raises:
+            ToolNotFound: there is no such tool.
+        """
+        from .mocking import mocked
+
+        return mocked(self, mocks)
+
+    def check(self) -> None:
+        """Check every tool: its schema, that what it needs is provided, and the examples in its docstring.
+
+        An example has the form of `doctest`, and is called as the model would call it: `>>> get_weather(city="Bern")`.
+
+        Raises:
+            ConfigurationError: something is wrong; every problem is named with file and line.
+        """
+        from .checking import check_tools
+
+        check_tools(self)
 
     def include(self, other: ToolRegistry, *, prefix: str = "") -> None:
         """Add every tool of another registry, its name prefixed; none is added if one of them is refused.
@@ -179,7 +237,7 @@ class ToolRegistry:
         It counts for tools registered from now on. A plugin leaves the value out and so says what it needs; the
         application that includes it provides it.
         """
-        self._injectable.append(tp)
+        self.injectable.append(tp)
         if value is not None:
             self.provided[injection_key(tp)] = value
 
@@ -300,6 +358,12 @@ def _options(name: str, where: str, settings: ToolSettings, injected: Iterable[s
             f"call_id on as the idempotency key, or leave retries={options.retries} out"
         )
     return options
+
+
+def _sorted(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Part the settings of `@tool` into those of the tool and its options."""
+    own = {name: settings[name] for name in ("name", "description", "parameters") if name in settings}
+    return {**own, "options": {name: value for name, value in settings.items() if name not in own}}
 
 
 def _checked(tool: Tool) -> Tool:
