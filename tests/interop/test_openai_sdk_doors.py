@@ -9,6 +9,7 @@ import json
 import signal
 import sys
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -213,6 +214,27 @@ async def test_the_simulator_by_itself_holds_a_spoken_turn_with_a_tool_and_an_in
         if server.returncode is None:
             server.kill()
             await server.wait()
+
+
+async def test_the_sdk_reconnects_after_the_server_broke_off(simulate: Simulate) -> None:
+    codes: list[int] = []
+    async with simulate(brain=EchoBrain(), faults="close=1011:response.created") as sim, client_of(sim) as client:
+
+        def heal(event: Any) -> None:
+            codes.append(event.close_code)
+            sim.set_faults(None)
+
+        names: list[str] = []
+        connecting = client.realtime.connect(model=MODEL, on_reconnecting=heal, initial_delay=0.0, max_delay=0.0)
+        async with connecting as connection:
+            async for event in connection:
+                names.append(event.type)
+                if event.type == "session.created":
+                    await connection.response.create(response={"output_modalities": ["text"]})
+                if event.type == "response.done":
+                    break
+        assert codes == [1011]
+        assert names.count("session.created") == len(sim.sessions) == 2
 
 
 async def test_the_blocking_client_holds_a_turn(simulate: Simulate) -> None:
