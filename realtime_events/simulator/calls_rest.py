@@ -119,7 +119,7 @@ def _text(part: str | bytes | bytearray | web.FileField | None) -> str | None:
 def _decoded(text: str) -> SessionConfig:
     try:
         return msgspec.json.decode(text, type=SessionConfig)
-    except (ValueError, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise from_validation(str(error)) from None
 
 

@@ -144,7 +144,7 @@ def name_of(frame: bytes | str) -> str:
     """Give the name of the event in a frame; empty where it has none."""
     try:
         return str(msgspec.json.decode(frame, type=_Header).type or "")
-    except (ValueError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return ""
 
 
