@@ -48,6 +48,9 @@ CLEARED: dict[str, Any] = {
     "format": PCM,
 }
 
+# What a session always has; null changes nothing there.
+HALVES = ("audio", "input", "output")
+
 _S = TypeVar("_S", bound=Struct)
 
 
@@ -154,7 +157,7 @@ def _merge(base: _S, change: _S) -> _S:
 
 def _merge_field(name: str, old: Any, new: Any) -> Any:
     if new is None:
-        return CLEARED.get(name)
+        return old if name in HALVES else CLEARED.get(name)
     if name == "turn_detection":
         return _merge_detection(old or None, new)
     if name == "format":

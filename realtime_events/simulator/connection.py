@@ -19,6 +19,7 @@ log = logging.getLogger("realtime_events.simulator")
 CLOSE_TIMEOUT_S = 1.0
 FRAMES_PER_TURN = 32
 UNSENT_LIMIT = 1_000
+LARGE_FRAME_BYTES = 64 * 1024
 INTERNAL_ERROR = 1011
 
 
@@ -133,7 +134,8 @@ class Connection:
             data = message.data if isinstance(message.data, bytes) else message.data.encode()
             self._peer.receive(data, self._clock())
             self._wake.set()
-            while self._peer.unsent() > UNSENT_LIMIT:
+            limit = UNSENT_LIMIT if len(data) < LARGE_FRAME_BYTES else 0
+            while self._peer.unsent() > limit:
                 self._relieved.clear()
                 await self._relieved.wait()
             return True

@@ -151,6 +151,12 @@ class Conversation:
         parts = [msgspec.structs.replace(part, transcript="") for part in entry.item.content or ()]
         entry.item = msgspec.structs.replace(entry.item, content=parts)
 
+    def forget_audio(self) -> None:
+        """Forget all audio, when the session is over."""
+        for entry in self:
+            entry.audio = b""
+        self._audio_bytes = 0
+
     def _forget_oldest_audio(self, *, keep: Entry) -> None:
         for entry in self:
             if self._audio_bytes <= MOST_AUDIO_BYTES:

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import msgspec
 
+MESSAGE_LIMIT = 1_000
 INVALID_REQUEST = "invalid_request_error"
 SERVER_FAILED = "The server had an error while processing your request."
 
@@ -40,9 +41,9 @@ class Refusal(Exception):
         status: int = 400,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        self.message = message
+        self.message = _cut(message, MESSAGE_LIMIT)
         self.code = code
-        self.param = param
+        self.param = param and _cut(param)
         self.type = type
         self.status = status
         self.headers = dict(headers or {})
@@ -138,6 +139,20 @@ def from_validation(reason: str) -> Refusal:
         text = f"Invalid '{path}'. Expected base64-encoded audio bytes but got an invalid value."
         return Refusal(text, code="invalid_value", param=path)
     return Refusal(f"Invalid event: {_cut(reason)}.", code="invalid_event", param=path or None)
+
+
+def check_known(sent: bytes, understood: bytes) -> None:
+    """Refuse a JSON text with a field that is not in what was understood of it.
+
+    Raises:
+        Refusal: There is one, or the text is broken where nobody looked (in a field that is not known).
+    """
+    try:
+        lost = first_unknown(msgspec.json.decode(sent), msgspec.json.decode(understood))
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise from_validation(str(error)) from None
+    if lost is not None:
+        raise unknown(lost)
 
 
 def first_unknown(sent: Any, understood: Any, path: str = "") -> str | None:

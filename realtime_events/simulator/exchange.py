@@ -24,7 +24,7 @@ from ..events.server import ErrorDetails, ErrorEvent
 from ..events.translation import SessionInputAudioBufferAppend
 from ..protocol import Dialect, decode, encode, to_beta, to_ga
 from .config import Kind
-from .errors import SERVER_FAILED, Refusal, beta_param, first_unknown, from_validation, invalid_value, unknown
+from .errors import SERVER_FAILED, Refusal, beta_param, check_known, from_validation, invalid_value
 from .ids import Ids
 from .log import EventLog
 from .timeline import Timeline
@@ -101,7 +101,7 @@ class Exchange:
             return
         try:
             event = self._decode(data)
-            self._last.append(("<-", self.received.add(event)))
+            self._last.append(("<-", self.received.add(event, len(data))))
             self._handle(event, now)
         except Refusal as refusal:
             self.refuse(refusal, data)
@@ -172,8 +172,7 @@ class Exchange:
             raise from_validation(event.reason)
         if isinstance(event, UnknownEvent):
             raise invalid_value("type", event.type, self._names())
-        if lost := first_unknown(msgspec.json.decode(data), msgspec.json.decode(encode(event))):
-            raise unknown(lost)
+        check_known(data, encode(event))
         return to_ga(event) if self.dialect == "beta" else event
 
     def _handle(self, event: Event, now: float) -> None:
@@ -188,11 +187,10 @@ class Exchange:
             raise
 
     def _encode(self, event: ServerEvent) -> list[bytes]:
-        self._last.append(("->", self.sent.add(event)))
-        if self.dialect == "beta":
-            said = to_beta(event)
-            return [] if said is None else [encode(said)]
-        return [encode(event)]
+        said = to_beta(event) if self.dialect == "beta" else event
+        frames = [] if said is None else [encode(said)]
+        self._last.append(("->", self.sent.add(event, sum(map(len, frames)))))
+        return frames
 
     def _names(self) -> list[str]:
         return [str(cls.__struct_config__.tag) for cls in self._handlers]
@@ -212,6 +210,6 @@ class _Header(msgspec.Struct):
 def _event_id(data: bytes) -> str | None:
     try:
         found = msgspec.json.decode(data, type=_Header).event_id
-    except (ValueError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
     return found if isinstance(found, str) else None

@@ -98,6 +98,11 @@ class Listening:
             self._ear.reset()
         self._stage.send(InputAudioBufferCleared())
 
+    def forget(self) -> None:
+        """Forget what is kept, when the session is over."""
+        self._audio.take()
+        self._ear = None
+
     def response_over(self, generation: Generation, now: float) -> None:
         """Start to wait for the user, once a spoken response has been played."""
         wait_ms = self._config.turn_detection.idle_timeout_ms if self._config.turn_detection else None

@@ -18,6 +18,7 @@ from ..events.client import ConversationItemCreate
 from ..events.server import ConversationItemRetrieved
 
 MOST_EVENTS = 1_000
+MOST_BYTES = 8 * 1024 * 1024
 _HEAVY: dict[type[Event], str] = {InputAudioBufferAppend: "audio", ResponseOutputAudioDelta: "delta"}
 
 
@@ -27,13 +28,20 @@ class EventLog(Sequence[Event]):
     def __init__(self, side: str) -> None:
         self.side = side
         self.counts: Counter[str] = Counter()
-        self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
+        self._events: deque[Event] = deque()
+        self._sizes: deque[int] = deque()
+        self._bytes = 0
 
-    def add(self, event: Event) -> Event:
-        """Note an event, without its audio, and give what was noted."""
+    def add(self, event: Event, size_bytes: int) -> Event:
+        """Note an event that came in a frame of this size, without its audio, and give what was noted."""
         self.counts[event.type] += 1
         noted = _light(event)
         self._events.append(noted)
+        self._sizes.append(size_bytes if noted is event else 0)
+        self._bytes += self._sizes[-1]
+        while len(self._events) > MOST_EVENTS or (self._bytes > MOST_BYTES and len(self._events) > 1):
+            self._events.popleft()
+            self._bytes -= self._sizes.popleft()
         return noted
 
     def named(self, name: str) -> list[Event]:

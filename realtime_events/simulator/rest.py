@@ -19,7 +19,7 @@ from ..exceptions import ConfigurationError
 from ..protocol.dialect.conversion import session_to_beta, session_to_ga
 from .client_secrets import DEFAULT_LIFE_S, LONGEST_S, SHORTEST_S, ClientSecret
 from .config import DEFAULT_MODEL, Kind, initial, updated
-from .errors import Refusal, first_unknown, from_validation, missing, out_of_range
+from .errors import Refusal, check_known, from_validation, missing, out_of_range
 from .faults import Faults
 from .registry import Registry
 from .translating import initial_translation
@@ -137,10 +137,9 @@ async def read_body(request: web.Request, shape: type[_B]) -> _B:
     data = await request.read() or b"{}"
     try:
         body = msgspec.json.decode(data, type=shape)
-    except (ValueError, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise from_validation(str(error)) from None
-    if lost := first_unknown(msgspec.json.decode(data), msgspec.to_builtins(body)):
-        raise Refusal(f"Unknown parameter: '{lost}'.", code="unknown_parameter", param=lost)
+    check_known(data, msgspec.json.encode(body))
     return body
 
 

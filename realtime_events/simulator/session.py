@@ -27,6 +27,8 @@ from ..events import (
 from ..events.items import Item
 from ..events.response import ResponseCreateParams
 from ..events.server import (
+    Conversation,
+    ConversationCreated,
     ConversationItemAdded,
     ConversationItemDeleted,
     ConversationItemDone,
@@ -48,7 +50,7 @@ from .listening import Listening
 from .playback import Playback
 from .setup import SessionSetup
 from .stage import Organs, Stage
-from .validation import check_item, check_response, check_session
+from .validation import check_beta_transcription, check_item, check_response, check_session
 
 log = logging.getLogger("realtime_events.simulator")
 
@@ -77,6 +79,9 @@ class SimulatedSession(Exchange):
         self._describe(setup.config, int(setup.unix_s + setup.lifetime_s))
         self._build()
         self._stage.send(SessionCreated(session=self._stage.config))
+        if setup.dialect == "beta" and setup.kind == "realtime":
+            conversation = Conversation(id=self._stage.conversation_id, object="realtime.conversation")
+            self._stage.send(ConversationCreated(conversation=conversation))
         self._stage.timeline.at(now + setup.lifetime_s, lambda _: self.expire(setup.lifetime_s))
 
     @property
@@ -108,6 +113,8 @@ class SimulatedSession(Exchange):
         """Say that the connection is over; a call goes on without its sideband."""
         if not self._setup.is_call or self.closing is not None:
             super().end(now)
+            self._listening.forget()
+            self._stage.conversation.forget_audio()
 
     def _describe(self, config: SessionConfig | None, expires_at: int) -> None:
         stage = self._stage
@@ -143,6 +150,8 @@ class SimulatedSession(Exchange):
     def _update(self, event: SessionUpdate, now: float) -> None:
         stage = self._stage
         check_session(event.session, stage.config, has_spoken=stage.has_spoken)
+        if self.dialect == "beta" and self.kind == "transcription":
+            check_beta_transcription(event.session)
         stage.config = updated(stage.config, event.session)
         self._listening.configure()
         stage.send(SessionUpdated(session=stage.config))

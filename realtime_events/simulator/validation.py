@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..events.base import UNSET
-from ..events.items import Item
+from ..events.items import Item, McpError
 from ..events.response import ResponseCreateParams
-from ..events.session import SessionConfig, Tool, ToolChoice
+from ..events.session import Prompt, PromptVariable, SessionConfig, Tool, ToolChoice
 from .config import output_of
 from .errors import Refusal, invalid_value, missing, not_matching, out_of_range, too_long, unknown
 
@@ -28,6 +28,16 @@ ROLES_AND_PARTS = {
     "user": ("input_text", "input_audio", "input_image"),
     "assistant": ("output_text", "output_audio"),
 }
+CONNECTORS = (
+    "connector_dropbox",
+    "connector_gmail",
+    "connector_googlecalendar",
+    "connector_googledrive",
+    "connector_microsoftteams",
+    "connector_outlookcalendar",
+    "connector_outlookemail",
+    "connector_sharepoint",
+)
 ITEM_TYPES = (
     "message",
     "function_call",
@@ -41,10 +51,17 @@ _CALL_ID = re.compile(r"^[a-zA-Z0-9_-]+$")
 _NAME = re.compile(r"^[a-zA-Z0-9_-]{1,64}$")
 
 
+def is_given(value: object) -> bool:
+    """Tell whether a field has a value, be it an empty one."""
+    return value is not UNSET and value is not None
+
+
 def one_of(*words: str) -> Check:
     """Make a check for a closed set."""
 
     def check(path: str, value: Any) -> None:
+        if not is_given(value):
+            raise missing(path)
         if value not in words:
             raise invalid_value(path, value, words)
 
@@ -91,7 +108,7 @@ def _tools(path: str, tools: list[Tool]) -> None:
 
 
 def _function_tool(path: str, tool: Tool) -> None:
-    if tool.type:
+    if is_given(tool.type):
         one_of("function", "mcp")(f"{path}.type", tool.type)
     if not tool.name:
         raise missing(f"{path}.name")
@@ -107,6 +124,12 @@ def _mcp_tool(path: str, tool: Tool) -> None:
         raise missing(f"{path}.server_label")
     if not (tool.server_url or tool.connector_id or tool.tunnel_id):
         raise missing(f"{path}.server_url")
+    if is_given(tool.connector_id):
+        one_of(*CONNECTORS)(f"{path}.connector_id", tool.connector_id)
+    if isinstance(tool.require_approval, str):
+        one_of("always", "never")(f"{path}.require_approval", tool.require_approval)
+    for index, caller in enumerate(tool.allowed_callers or ()):
+        one_of("direct", "programmatic")(f"{path}.allowed_callers[{index}]", caller)
 
 
 def _truncation(path: str, value: Any) -> None:
@@ -118,6 +141,32 @@ def _truncation(path: str, value: Any) -> None:
         raise missing(f"{path}.retention_ratio")
     else:
         between(0, 1)(f"{path}.retention_ratio", value.retention_ratio)
+
+
+def _prompt(path: str, value: Prompt) -> None:
+    if not value.id:
+        raise missing(f"{path}.id")
+    for name, variable in (value.variables or {}).items():
+        if not isinstance(variable, str):
+            _variable(f"{path}.variables.{name}", variable)
+
+
+def _variable(path: str, value: PromptVariable) -> None:
+    one_of("input_text", "input_image", "input_file")(f"{path}.type", value.type)
+    if value.type == "input_text" and not is_given(value.text):
+        raise missing(f"{path}.text")
+    if value.type == "input_image" or is_given(value.detail):
+        words = ("auto", "low", "high", "original") if value.type == "input_image" else ("auto", "low", "high")
+        one_of(*words)(f"{path}.detail", value.detail)
+    if value.prompt_cache_breakpoint:
+        one_of("explicit")(f"{path}.prompt_cache_breakpoint.mode", value.prompt_cache_breakpoint.mode)
+        if is_given(value.prompt_cache_breakpoint.ttl):
+            one_of("30m", "12h")(f"{path}.prompt_cache_breakpoint.ttl", value.prompt_cache_breakpoint.ttl)
+
+
+def _tracing(path: str, value: Any) -> None:
+    if isinstance(value, str):
+        one_of("auto")(path, value)
 
 
 def _includes(path: str, value: list[str]) -> None:
@@ -161,12 +210,14 @@ _SHARED: dict[str, Check] = {
     "max_output_tokens": _max_tokens,
     "tool_choice": _tool_choice,
     "tools": _tools,
+    "prompt": _prompt,
     "reasoning.effort": one_of("minimal", "low", "medium", "high", "xhigh"),
     **{f"audio.output.{path}": check for path, check in _OUTPUT.items()},
 }
 SESSION_CHECKS: dict[str, Check] = {
     **_SHARED,
     "truncation": _truncation,
+    "tracing": _tracing,
     "include": _includes,
     **{f"audio.input.{path}": check for path, check in _INPUT.items()},
 }
@@ -187,6 +238,14 @@ def check_session(change: SessionConfig, current: SessionConfig, *, has_spoken: 
     _check_immutable(change, current, has_spoken=has_spoken)
 
 
+def check_beta_transcription(change: SessionConfig) -> None:
+    """Refuse a model that transcription sessions of the beta do not have; their list is closed."""
+    heard = change.audio.input if change.audio else None
+    if heard and heard.transcription and is_given(heard.transcription.model):
+        models = ("gpt-4o-transcribe", "gpt-4o-mini-transcribe", "whisper-1")
+        one_of(*models)("session.audio.input.transcription.model", heard.transcription.model)
+
+
 def check_config(config: SessionConfig) -> None:
     """Refuse a configuration with a value that no session can have."""
     for name in READ_ONLY:
@@ -200,7 +259,7 @@ def check_config(config: SessionConfig) -> None:
 def check_response(params: ResponseCreateParams, *, tools: list[Tool]) -> None:
     """Refuse a response that cannot be; `tools` are those of the session, which count where it names none."""
     _run("response", params, RESPONSE_CHECKS)
-    if params.conversation:
+    if is_given(params.conversation):
         one_of("auto", "none")("response.conversation", params.conversation)
     choice = params.tool_choice
     offered = tools if params.tools is UNSET or params.tools is None else params.tools
@@ -226,12 +285,21 @@ def check_item(item: Item, path: str = "item") -> None:
     if item.id and len(item.id) > LONGEST_ID:
         raise too_long(f"{path}.id", len(item.id), LONGEST_ID)
     for name in _needed(item):
-        if getattr(item, name) in (UNSET, None):
+        if not is_given(getattr(item, name)):
             raise missing(f"{path}.{name}")
+    if item.error:
+        _check_mcp_error(f"{path}.error", item.error)
     if item.type == "message":
         _check_message(item, path)
     elif item.call_id and not _CALL_ID.match(item.call_id):
         raise not_matching(f"{path}.call_id", _CALL_ID.pattern)
+
+
+def _check_mcp_error(path: str, error: McpError) -> None:
+    one_of("protocol_error", "http_error", "tool_execution_error")(f"{path}.type", error.type)
+    for name in ("message",) if error.type == "tool_execution_error" else ("code", "message"):
+        if not is_given(getattr(error, name)):
+            raise missing(f"{path}.{name}")
 
 
 def _needed(item: Item) -> tuple[str, ...]:
@@ -255,8 +323,10 @@ def _check_message(item: Item, path: str) -> None:
         one_of(*allowed)(f"{here}.type", kind)
         if kind == "output_audio":
             raise Refusal("Assistant audio messages cannot be created.", code="unsupported_content_type", param=here)
+        if is_given(part.detail):
+            one_of("auto", "low", "high")(f"{here}.detail", part.detail)
         needed = {"input_audio": "audio", "input_image": "image_url"}.get(kind, "text")
-        if getattr(part, needed) in (UNSET, None):
+        if not is_given(getattr(part, needed)):
             raise missing(f"{here}.{needed}")
 
 
@@ -269,7 +339,7 @@ def _check_transcription(config: SessionConfig) -> None:
 
 
 def _check_immutable(change: SessionConfig, current: SessionConfig, *, has_spoken: bool) -> None:
-    if change.model and change.model != current.model:
+    if is_given(change.model) and change.model != current.model:
         text = f"Cannot update a session's model: it is '{current.model}'."
         raise Refusal(text, code="cannot_update_model", param="session.model")
     voice = change.audio.output.voice if change.audio and change.audio.output else None
@@ -284,7 +354,7 @@ def _check_immutable(change: SessionConfig, current: SessionConfig, *, has_spoke
 def _run(root: str, value: Any, checks: Mapping[str, Check]) -> None:
     for path, check in checks.items():
         found = _at(value, path)
-        if found is not UNSET and found is not None:
+        if is_given(found):
             check(f"{root}.{path}", found)
 
 

@@ -26,6 +26,8 @@ Frame = dict[str, Any]
 def _validators(words: str) -> dict[str, jsonschema.Draft202012Validator]:
     dialect, side = ("ga", "translation_server") if words == "translation" else (words, "server")
     schema = json.loads((FIXTURES / "schemas" / f"{dialect}.schema.json").read_text(encoding="utf-8"))
+    if words == "beta":  # the secret is there only when the session was made over REST, says the schema's own note
+        schema["$defs"]["TranscriptionSession"]["required"].remove("client_secret")
     return {
         event: jsonschema.Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": schema["$defs"]})
         for event, name in schema["x-events"][side].items()

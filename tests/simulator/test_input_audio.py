@@ -270,3 +270,24 @@ def test_semantic_vad_does_not_split_a_recording_at_a_pause_that_it_cannot_judge
     client = connect(ears=ears)
     client.configure(audio={"input": {"turn_detection": {"type": "semantic_vad"}}})
     assert client.speak(question).types.count("input_audio_buffer.speech_stopped") == 1
+
+
+def test_a_transcription_session_transcribes_each_turn_and_answers_none(connect: Any, question: bytes) -> None:
+    ears = ClipRecogniser()
+    ears.add(question[:-48_000], "What is the weather like in Bern?")
+    client = connect(ears=ears, kind="transcription")
+    client.configure(audio={"input": {"transcription": {"model": "gpt-4o-transcribe"}}})
+    frames = client.speak(question) + client.wait()
+    assert frames.types[:5] == TURN
+    assert frames[-1]["transcript"] == "What is the weather like in Bern?"
+    assert "response.created" not in frames.types
+
+
+def test_a_transcription_session_of_the_beta_has_names_of_its_own(connect: Any, question: bytes) -> None:
+    client = connect(kind="transcription", dialect="beta")
+    assert client.opening.types == ["transcription_session.created"]
+    change = {"input_audio_transcription": {"model": "whisper-1"}}
+    (frame,) = client.send("transcription_session.update", session=change)
+    assert frame["type"] == "transcription_session.updated"
+    frames = client.speak(question) + client.wait()
+    assert frames.types[-1] == "conversation.item.input_audio_transcription.completed"

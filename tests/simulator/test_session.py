@@ -150,6 +150,22 @@ def test_the_log_is_bounded_and_holds_no_audio(client: Any) -> None:
     assert log[-1].audio == b""
 
 
+def test_the_log_keeps_few_events_that_are_large(client: Any) -> None:
+    for _ in range(12):
+        client.configure(instructions="x" * 1024 * 1024)
+    assert len(client.session.received) < 10
+    assert client.session.received.counts["session.update"] == 12
+
+
+def test_a_session_that_is_over_keeps_no_audio(client: Any, question: bytes) -> None:
+    client.speak(question)
+    client.session.end(client.now)
+    assert client.session.is_over
+    assert client.session.next_due() is None
+    client.speak(question)
+    assert all(not entry.audio for entry in client.session._stage.conversation)
+
+
 def test_the_log_finds_an_event_or_says_what_there_was(client: Any) -> None:
     client.configure(instructions="Be brief.")
     assert client.session.received("session.update").session.instructions == "Be brief."
@@ -160,6 +176,7 @@ def test_the_log_finds_an_event_or_says_what_there_was(client: Any) -> None:
 
 def test_the_beta_dialect_has_its_own_words(connect: Any) -> None:
     client = connect([Say("Good morning.")], dialect="beta")
+    assert client.opening.types == ["session.created", "conversation.created"]
     session = client.opening.one("session.created")["session"]
     assert session["modalities"] in (["audio", "text"], ["text", "audio"])
     assert (session["voice"], session["input_audio_format"]) == ("marin", "pcm16")
