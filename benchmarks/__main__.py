@@ -68,6 +68,9 @@ def _run(arguments: argparse.Namespace) -> dict[str, object]:
         say(f"not installed, so left out: {', '.join(missing)}")
     scenarios: dict[str, schedule.Runs] = {}
     for scenario in _chosen(arguments):
+        if missing := [name for name in scenario.needs if not find_spec(name)]:
+            say(f"not installed, so without {scenario.name}: {', '.join(missing)}")
+            continue
         clients = tuple(name for name in scenario.clients if _is_wanted(name, arguments.clients))
         scenarios[scenario.name] = schedule.run(scenario, clients, repetitions, say)
     return {

@@ -47,7 +47,14 @@ def median(runs: Runs, client: str, metric: str) -> float:
 
 def verdicts(results: Mapping[str, Runs]) -> list[Verdict]:
     """Holds every bar for which the run has the numbers of both sides."""
-    return [*_bursts(results), *_import(results), *_idle(results), *_long(results), *_extras(results)]
+    return [
+        *_bursts(results),
+        *_import(results),
+        *_idle(results),
+        *_long(results),
+        *_extras(results),
+        *_simulator(results),
+    ]
 
 
 def _bursts(results: Mapping[str, Runs]) -> Iterable[Verdict]:
@@ -105,3 +112,17 @@ def _long(results: Mapping[str, Runs]) -> Iterable[Verdict]:
             limit = ITEM_BYTES + (traffic.payload / traffic.events if kept else 0.0)
             bar = f"at most {kept}{ITEM_BYTES:g} B/delta"
             yield Verdict(SCENARIOS[name].title, bar, median(runs, OURS, "bytes"), limit, "B/delta")
+
+
+def _simulator(results: Mapping[str, Runs]) -> Iterable[Verdict]:
+    for name, what, metric, limit, unit in (
+        ("local_latency", "half of the turns", "p50_ms", 250.0, "ms"),
+        ("local_latency", "19 of 20 turns", "p95_ms", 250.0, "ms"),
+        ("simulator_sessions", "99 of 100 pieces of audio of 100 ms", "late_p99_ms", 100.0, "ms"),
+        ("simulator_sessions", "99 of 100 ends of speech, after the audio was sent", "noticed_p99_ms", 100.0, "ms"),
+        ("simulator_sessions", "CPU of the server", "server_cpu", 0.85, "cores"),
+    ):
+        runs = results.get(name, {})
+        if OURS in runs:
+            bar = f"{what}: at most {limit:g} {unit}"
+            yield Verdict(SCENARIOS[name].title, bar, median(runs, OURS, metric), limit, unit)

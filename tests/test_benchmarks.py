@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import struct
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ import pytest
 
 from benchmarks import report
 from benchmarks.bars import Verdict, median, verdicts
+from benchmarks.calls import Caller, appends, quantile, tally
 from benchmarks.clients import Tally, floor
 from benchmarks.frames import PLACEHOLDER, Traffic, pieces, response_frames, stamp, text_frame
 from benchmarks.measure import flatness
@@ -159,3 +161,35 @@ def test_the_page_names_the_machine_and_says_by_how_much_a_bar_is_missed() -> No
     assert "CPU one of many" in page
     assert f"| {SCENARIOS['audio_burst'].title} | at most 1.2 × the floor | 1.50 × | **miss by 25%** |" in page
     assert "| floor | 10.00 | 10.00 – 10.00 | 0.67 |" in page
+
+
+def test_a_piece_of_audio_is_late_by_what_it_lags_behind_the_most_timely_one_of_its_response() -> None:
+    caller = Caller((), 0.0, arrivals_s=[[], [1.0, 1.1, 1.25, 1.3], [9.03, 9.1]])
+    assert caller.late_ms() == pytest.approx([0, 0, 50, 0, 30, 0])
+
+
+def test_the_end_of_speech_is_noticed_after_the_audio_that_shows_it_was_sent() -> None:
+    caller = Caller((), 0.0, sent_s=[0.0, 0.1, 0.2], stopped=[(200, 0.11), (201, 0.25)])
+    assert caller.noticed_ms() == pytest.approx([10, 50])
+
+
+@pytest.mark.parametrize("heard", [([0.0, 0.1, 0.2, 0.3], []), ([0.0, 0.1], [(100, 0.1)])])
+def test_a_load_that_was_not_carried_fails_the_run(heard: tuple[list[float], list[tuple[int, float]]]) -> None:
+    arrivals_s, stopped = heard
+    with pytest.raises(AssertionError):
+        tally([Caller((), 0.0, arrivals_s=[arrivals_s], sent_s=[0.0], stopped=stopped)], 0.4)
+
+
+def test_audio_is_sent_in_pieces_of_one_length() -> None:
+    sizes = [len(base64.b64decode(json.loads(event)["audio"])) for event in appends(b"\1" * 2_000, 20)]
+    assert sizes == [960, 960, 960]
+
+
+def test_a_quantile_is_a_value_that_was_measured() -> None:
+    assert [quantile([4.0, 1.0, 3.0, 2.0], part) for part in (0.01, 0.5, 0.51, 1.0)] == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_the_simulator_is_held_against_the_bars_of_its_issue() -> None:
+    measured = {"p50_ms": 120.0, "p95_ms": 260.0}
+    half, most = verdicts({"local_latency": {"realtime_events": [measured]}})
+    assert (half.passed, most.passed, most.limit) == (True, False, 250.0)
