@@ -122,7 +122,8 @@ async def test_a_call_that_rings_is_accepted_joined_and_hung_up(simulate: Simula
             ringing.say(speech("weather_bern.wav"))
             response = (await seen.until("response.done")).response
             assert response.output[0].content[0].transcript == QUESTION
-            await seen.until("output_audio_buffer.stopped")
+            await seen.connection.output_audio_buffer.clear()
+            assert (await seen.until("output_audio_buffer.cleared")).response_id == response.id
             assert [event.response_id for event in seen.all("output_audio_buffer.started")] == [response.id]
             assert not seen.all("response.output_audio.delta")
             await client.realtime.calls.hangup(event.data.call_id)
