@@ -13,7 +13,7 @@ import pytest
 
 SAMPLES = Path(__file__).parent.parent / "fixtures" / "samples"
 FRAMES_PER_SESSION = 40
-ODD = [None, True, -1, 0, 1e300, "", "root", "none", "é\u0000", [], {}, [[]], {"type": "x"}, "A" * 5_000]
+ODD: list[Any] = [None, True, -1, 0, 1e300, "", "root", "none", "é\u0000", [], {}, [[]], {"type": "x"}, "A" * 5_000]
 
 
 def mangled(data: bytes, dice: random.Random) -> bytes:
