@@ -20,7 +20,10 @@ from .foreign import decode_foreign
 from .schema import Schema
 from .words import describe, excerpt, in_json_words
 
-__all__ = ["ArgumentsDecoder", "decode_object"]
+__all__ = ["MAX_ARGUMENTS", "ArgumentsDecoder", "decode_object"]
+
+MAX_ARGUMENTS = 64 * 1024
+"""How many characters of JSON the arguments of one call may have."""
 
 _BAD = (msgspec.MsgspecError, RecursionError, UnicodeEncodeError)
 _MESSAGE = re.compile(r"(?s)(?P<problem>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>[^`]*)`)?")
@@ -51,6 +54,7 @@ class ArgumentsDecoder:
         Raises:
             ToolArgumentsError: the text is no JSON object or does not fit; `problem` names every field at fault.
         """
+        _check_size(tool, text)
         try:
             decoded = self._decoder.decode(text if text.strip() else "{}")
         except _BAD as error:
@@ -138,6 +142,7 @@ def decode_object(tool: str, text: str, of: Any = Any) -> dict[str, Any]:
     Raises:
         ToolArgumentsError: the text is no JSON, or no object.
     """
+    _check_size(tool, text)
     try:
         value: dict[str, Any] = msgspec.json.decode(text if text.strip() else "{}", type=dict[str, of])
     except msgspec.ValidationError as error:
@@ -145,3 +150,8 @@ def decode_object(tool: str, text: str, of: Any = Any) -> dict[str, Any]:
     except _BAD as error:
         raise ToolArgumentsError(tool, f"the text is not valid JSON ({error})") from None
     return value
+
+
+def _check_size(tool: str, text: str) -> None:
+    if len(text) > MAX_ARGUMENTS:
+        raise ToolArgumentsError(tool, f"{len(text):,} characters are more than the {MAX_ARGUMENTS:,} there may be")

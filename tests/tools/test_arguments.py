@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from realtime_events.exceptions import ToolArgumentsError
 from realtime_events.tools import Tool
+from realtime_events.tools.arguments import MAX_ARGUMENTS
 from realtime_events.tools.registry import make_tool
 
 
@@ -143,6 +144,12 @@ def test_a_huge_value_is_shown_shortened_and_on_one_line() -> None:
     assert "\n" not in problem
 
 
-def test_huge_arguments_that_fit_are_taken() -> None:
-    """B30: size alone is no mistake."""
-    assert len(TOOL.decode("order", '{"city": "' + "x" * 1_000_000 + '"}')["city"]) == 1_000_000
+@pytest.mark.parametrize("over", [0, 1])
+def test_arguments_up_to_the_limit_are_taken(over: int) -> None:
+    """B30: one character more is refused with both numbers, before it is decoded."""
+    text = '{"city": "' + "x" * (MAX_ARGUMENTS - 12 + over) + '"}'
+    if over:
+        with pytest.raises(ToolArgumentsError, match="65,537 characters are more than the 65,536"):
+            TOOL.decode("order", text)
+    else:
+        assert len(TOOL.decode("order", text)["city"]) == MAX_ARGUMENTS - 12
