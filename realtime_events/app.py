@@ -99,7 +99,8 @@ class Realtime(Emitter):
         Any other object gives the methods of it that are marked with `@tool`.
 
         Raises:
-            ConfigurationError: There is no such plugin, it has no tool, or one of its tools has the name of another.
+            ConfigurationError: There is no such plugin, it is included already, it has no tool, or one of its tools has
+                the name of another.
         """
         if isinstance(plugin, str):
             plugin = load_plugin(plugin)
@@ -107,6 +108,8 @@ class Realtime(Emitter):
             if not self.tools.add_methods(plugin):
                 raise ConfigurationError(f"{plugin!r} is no plugin, and has no method marked with @tool")
             return plugin
+        if plugin in self.plugins:
+            raise ConfigurationError(f"plugin {type(plugin).__name__} is included already")
         self.tools.include(plugin.tools, prefix=plugin.prefix)
         for registration in plugin.registrations:
             self._register(registration)

@@ -6,6 +6,7 @@ dispatchers attached to it. Before it: `handlers.py`, which looks at each callab
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import weakref
 from collections import OrderedDict
@@ -181,12 +182,17 @@ class Emitter(Registrar, pyee.EventEmitter):  # type: ignore[misc]
         """Emit an application event that belongs to no session; true if anybody listens.
 
         Raises:
-            ConfigurationError: A listener asks for a session (use `session.emit`), or more than one payload is given.
+            ConfigurationError: A listener asks for a session (use `session.emit`), more than one payload is given, or
+                no event loop runs here for the handlers' lanes.
         """
         if event == NEW_LISTENER:
             return self._call_handlers(event, args, kwargs)
         if kwargs or len(args) > 1 or is_glob(event):
             raise ConfigurationError(f"emit({event!r}) takes one name and one payload")
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            raise ConfigurationError(f"emit({event!r}) needs a running event loop for the lanes of handlers") from None
         if self._application is None:
             self._application = Dispatcher(self, None, overflow=_refuse_overflow)
         return self._application.publish_named(key_of(event), args[0] if args else None)

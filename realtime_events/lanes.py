@@ -16,7 +16,7 @@ import logging
 import time
 import weakref
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Set
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Set
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -46,19 +46,38 @@ async def within(seconds: float | None, what: str) -> AsyncGenerator[None]:
     Raises:
         TimeoutError: It took longer; the sentence says what did not come, and for how long it was waited for.
     """
+    scope = asyncio.timeout(seconds)
     try:
-        async with asyncio.timeout(seconds):
+        async with scope:
             yield
-    except TimeoutError as error:
-        if error.args:
+    except TimeoutError:
+        if not scope.expired():
             raise
         raise TimeoutError(f"{what} within {seconds:g} s") from None
+
+
+def fail(future: asyncio.Future[Any], error: BaseException) -> None:
+    """Fail a future, unless it is settled; who gave up waiting in the same moment leaves no complaint in the log."""
+    if not future.done():
+        future.set_exception(error)
+        future.exception()
+
+
+def is_failure(error: BaseException) -> bool:
+    """Say whether what foreign code raised is its own failure, not the end of the program or of the running task.
+
+    A handler that awaits a cancelled future raises CancelledError although nobody has cancelled the handler.
+    """
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is None or not task.cancelling()
+    return not isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit)
 
 
 class Inbox:
     """A bounded queue: warns at 80 %, drops its oldest deltas when full, overflows when it holds nothing to drop."""
 
-    __slots__ = ("_dispatcher", "_lagging", "_warn_at", "dropped", "max_pending", "place", "queue")
+    __slots__ = ("_dispatcher", "_full", "_lagging", "_warn_at", "dropped", "max_pending", "place", "queue")
 
     def __init__(self, dispatcher: Dispatcher, place: Place, max_pending: int) -> None:
         self._dispatcher = dispatcher
@@ -68,6 +87,7 @@ class Inbox:
         self.dropped = 0
         self._warn_at = max(1, int(max_pending * LAGGING_SHARE))
         self._lagging = False
+        self._full = False
 
     def crowded(self) -> None:
         """Deal with a queue over 80 %: ask the reader to yield, report it, and make room if it is over the limit."""
@@ -92,7 +112,9 @@ class Inbox:
                 self.dropped += 1
                 break
         if self._dispatcher.close_when_full or len(self.queue) > self.max_pending:
-            log.error("the lane of %s is full", self.place)
+            if not self._full:
+                self._full = True
+                log.error("the lane of %s is full", self.place)
             # Without the file: the reason goes to the server in the CLOSE frame.
             self._dispatcher.overflow(f"{self.place.name} holds {len(self.queue):,} unhandled events")
 
@@ -131,7 +153,7 @@ class Lane(Inbox):
 
     def _start(self) -> None:
         self._running += 1
-        self._dispatcher.own(self._run() if self._call is not None else self._run_plain(), self._registration.place)
+        self._dispatcher.own(self, self._run() if self._call is not None else self._run_plain())
 
     async def _run(self) -> None:
         queue, call = self.queue, self._call
@@ -141,7 +163,9 @@ class Lane(Inbox):
                 event = queue.popleft()
                 try:
                     await call(event)
-                except Exception as error:
+                except BaseException as error:
+                    if not is_failure(error):
+                        raise
                     self._dispatcher.failed(self._registration.place, event, error)
         finally:
             self._rest()
@@ -156,7 +180,9 @@ class Lane(Inbox):
                 if result is not None and inspect.isawaitable(result):
                     try:
                         await result
-                    except Exception as error:
+                    except BaseException as error:
+                        if not is_failure(error):
+                            raise
                         self._dispatcher.failed(self._registration.place, event, error)
         finally:
             self._rest()
@@ -188,7 +214,7 @@ class Subscription(Inbox):
         self.keys = keys
         self.when = when
         self.ended = False
-        self._wake: asyncio.Future[None] | None = None
+        self._wake = asyncio.Event()
 
     def put(self, event: Any) -> None:
         """Queue an event that fits, and wake the iterator."""
@@ -196,34 +222,28 @@ class Subscription(Inbox):
             try:
                 if not self.when(event):
                     return
-            except Exception as error:
+            except BaseException as error:
+                if not is_failure(error):
+                    raise
                 self._dispatcher.failed(self.place, event, error)
                 return
         self.queue.append(event)
         if len(self.queue) > self._warn_at:
             self.crowded()
-        self.wake()
-
-    def wake(self) -> None:
-        """Let the iterator look again."""
-        if self._wake is not None and not self._wake.done():
-            self._wake.set_result(None)
+        self._wake.set()
 
     def end(self, _error: Exception) -> None:
         """End the stream after what it holds."""
         self.ended = True
-        self.wake()
+        self._wake.set()
 
     async def next(self) -> Any:
         """Give the oldest event, or wait for one."""
         while not self.queue:
             if self.ended:
                 raise StopAsyncIteration
-            self._wake = asyncio.get_running_loop().create_future()
-            try:
-                await self._wake
-            finally:
-                self._wake = None
+            self._wake.clear()
+            await self._wake.wait()
         event = self.queue.popleft()
         if self._lagging and not self.queue:
             self.caught_up()
@@ -259,6 +279,7 @@ class Stream(AsyncIterator[E_co], Generic[E_co]):
     async def aclose(self) -> None:
         """Unsubscribe; what is queued is dropped."""
         self._forget()
+        self._subscription.queue.clear()
         self._subscription.end(RealtimeError("closed"))
 
 
@@ -278,17 +299,18 @@ class Wait:
         if self.future.done():
             return
         try:
-            fits = self._when is None or self._when(event)
-        except Exception as error:
-            self.future.set_exception(error)
-            return
-        if fits:
-            self.future.set_result(event)
+            if self._when is None or self._when(event):
+                self.future.set_result(event)
+        except BaseException as error:
+            if not is_failure(error):
+                raise
+            if isinstance(error, StopIteration | asyncio.CancelledError):  # A future means something else by these.
+                error = RuntimeError(f"the predicate of a wait raised {type(error).__name__}")
+            fail(self.future, error)
 
     def end(self, error: Exception) -> None:
         """Fail the wait."""
-        if not self.future.done():
-            self.future.set_exception(error)
+        fail(self.future, error)
 
 
 class Dispatcher:
@@ -317,7 +339,8 @@ class Dispatcher:
         self.table: dict[type[Event] | str, tuple[Put, ...]] = {}
         self._lanes: dict[Registration, Put] = {}
         self._subscribers: dict[Subscription | Wait, None] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], Lane] = {}
+        self._finished = False
         self._hinted: set[str] = set()
         emitter.attach(self)
         self.forget_table()
@@ -354,8 +377,10 @@ class Dispatcher:
 
     def resolve(self, kind: type[Event] | str) -> tuple[Put, ...]:
         """Find who listens to a class or name, once; registering anything makes the table forget."""
+        if self._finished:
+            return ()
         name = kind if isinstance(kind, str) else event_name(kind)
-        handlers = [r for r in self.emitter.registrations() if r.matches(name)]
+        handlers = [r for r in self.emitter.registrations() if r.matches(name) and self._can_tell(r, kind)]
         puts = [self._lane_of(r) for r in handlers]
         puts += [s.put for s in self._subscribers if any(key_matches(key, name) for key in s.keys)]
         self.table[kind] = tuple(puts)
@@ -376,11 +401,21 @@ class Dispatcher:
             kind.__name__,
         )
 
+    def _can_tell(self, registration: Registration, kind: type[Event] | str) -> bool:
+        """Say whether a handler can be given an event: one that asks for a session needs one.
+
+        Raises:
+            ConfigurationError: The application emits to a handler that asks for a session, where there is none.
+        """
+        if self.session is not None or not registration.wants_session:
+            return True
+        if isinstance(kind, str):
+            raise ConfigurationError(f"{registration.place} asks for a session, and this event belongs to none")
+        return False
+
     def _lane_of(self, registration: Registration) -> Put:
         put = self._lanes.get(registration)
         if put is None:
-            if registration.wants_session and self.session is None:
-                raise ConfigurationError(f"{registration.place} asks for a session, and this event belongs to none")
             put = self._lanes[registration] = _guarded(self, registration, _delivery(self, registration))
         return put
 
@@ -413,7 +448,7 @@ class Dispatcher:
 
     # Failures and slowness, reported as events.
 
-    def failed(self, place: Place, event: Any, error: Exception) -> None:
+    def failed(self, place: Place, event: Any, error: BaseException) -> None:
         """Publish a handler's failure, or log it where nobody listens or the failing one is such a listener."""
         if not isinstance(event, NEVER_REPORTED) and self.has_listener(HandlerFailed):
             self.publish(HandlerFailed(handler=place.name, where=place.where, event=event, error=error))
@@ -447,11 +482,11 @@ class Dispatcher:
 
     # Tasks: every one is owned here.
 
-    def own(self, work: Any, place: Place) -> None:
+    def own(self, lane: Lane, work: Coroutine[Any, Any, None]) -> None:
         """Run a lane's coroutine as a task of this dispatcher."""
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work, name=place.name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task = asyncio.get_running_loop().create_task(work, name=lane.place.name)
+        self._tasks[task] = lane
+        task.add_done_callback(self._tasks.pop)
 
     def forget(self, registration: Registration) -> None:
         """Drop the lane of a handler that was removed; what it holds is still handled."""
@@ -463,11 +498,19 @@ class Dispatcher:
             subscriber.end(error)
 
     async def finish(self, grace_s: float, spare: Set[asyncio.Task[Any]] = frozenset()) -> None:
-        """Let the lanes finish for a while, then cancel what still runs, but for the tasks to spare."""
-        if running := self._tasks - spare:
-            await asyncio.wait(running, timeout=grace_s)
-        late = self._tasks - spare
-        for task in late:
+        """Let the lanes finish for a while, then cancel what still runs, but for the tasks to spare.
+
+        What handlers emit meanwhile is handled meanwhile; nothing is after that.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + grace_s
+        while (running := self._tasks.keys() - spare) and (left_s := until - loop.time()) > 0:
+            await asyncio.wait(running, timeout=left_s)
+        self._finished = True
+        self.forget_table()
+        for lane in self._tasks.values():
+            lane.queue.clear()  # A handler may swallow its cancellation; its lane must not go on to the next event.
+        for task in (late := self._tasks.keys() - spare):
             task.cancel()
         if late:
             await asyncio.wait(late, timeout=CANCEL_TIMEOUT_S)
@@ -495,7 +538,9 @@ def _guarded(dispatcher: Dispatcher, registration: Registration, put: Put) -> Pu
             try:
                 if not when(event):
                     return
-            except Exception as error:
+            except BaseException as error:
+                if not is_failure(error):
+                    raise
                 dispatcher.failed(registration.place, event, error)
                 return
         if registration.once and not dispatcher.emitter.claim_once(registration):
@@ -514,7 +559,7 @@ def _asynchronous_call(dispatcher: Dispatcher, registration: Registration) -> Ca
         arguments = (session,) if registration.wants_session else ()
 
         async def in_thread(event: Any) -> None:
-            await asyncio.to_thread(fn, event, *arguments)
+            await asyncio.to_thread(_in_thread, fn, event, *arguments)
 
         call = in_thread
     elif registration.is_async:
@@ -531,6 +576,13 @@ def _asynchronous_call(dispatcher: Dispatcher, registration: Registration) -> Ca
 
         call = awaited
     return _wrapped(call, middlewares, session)
+
+
+def _in_thread(fn: Callable[..., Any], *arguments: Any) -> None:
+    try:
+        fn(*arguments)
+    except StopIteration as error:
+        raise RuntimeError("the handler raised StopIteration") from error  # Python 3.11 would wait for ever.
 
 
 def _wrapped(
@@ -568,7 +620,9 @@ def _plain_call(dispatcher: Dispatcher, registration: Registration) -> Callable[
     def call(event: Any) -> Any:
         try:
             return timed(event)
-        except Exception as error:
+        except BaseException as error:
+            if not is_failure(error):
+                raise
             dispatcher.failed(registration.place, event, error)
             return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import tracemalloc
 from typing import Any
@@ -387,3 +388,112 @@ async def test_ten_minutes_of_audio_against_a_stalled_handler_stay_under_a_set_b
         await session.wait_for("handler.lagging")
     assert held_bytes < 7_000_000
     assert lags[-1].dropped == 6_000 - 1_000 - 1
+
+
+# ── failures of every kind, and the end ──────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("kind", ["async", "plain", "inline", "when", "middleware"])
+async def test_a_handler_that_raises_a_cancellation_of_its_own_is_reported_and_its_lane_goes_on(kind: str) -> None:
+    """B02: a cancelled future that a handler looks at is not the handler's own end, nor the reader's."""
+    rt, peer, seen, failures = Realtime(), Peer(), [], []
+    gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    gone.cancel()
+
+    def plain(event: Any) -> None:
+        seen.append(event.delta)
+        if event.delta == "0":
+            gone.result()
+
+    async def by_await(event: Any) -> None:
+        seen.append(event.delta)
+        if event.delta == "0":
+            await gone
+
+    async def middleware(event: Any, session: Any, call_next: Any) -> None:
+        await by_await(event)
+
+    if kind == "middleware":
+        rt.use(middleware)
+    else:
+        rt.on("handler.failed", failures.append)
+    handler = by_await if kind == "async" else plain
+    if kind == "when":
+        rt.on("response.text.delta", lambda event: None, when=plain)
+    else:
+        rt.on("response.text.delta", handler, delivery="inline" if kind == "inline" else "ordered")
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+        peer.say(*map(delta, range(3)), SPEECH)
+        await session.wait_for("input_audio_buffer.speech_started")
+        assert not session.is_closed
+    assert seen == ["0", "1", "2"]
+    assert [type(failure.error) for failure in failures] == ([] if kind == "middleware" else [asyncio.CancelledError])
+
+
+async def test_a_handler_that_swallows_its_cancellation_is_given_no_further_event() -> None:
+    """B40: a closed session handles nothing any more, however its handlers behave."""
+    rt, peer, seen = Realtime(), Peer(), []
+
+    @rt.on("response.text.delta")
+    async def stubborn(event: Any) -> None:
+        seen.append(event.delta)
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    async with asyncio.timeout(5):
+        async with rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+            peer.say(*map(delta, range(3)), SPEECH)
+            await session.wait_for("input_audio_buffer.speech_started")
+        while asyncio.all_tasks() != {asyncio.current_task()}:
+            await asyncio.sleep(0)
+    assert seen == ["0"]
+
+
+async def test_what_handlers_cause_while_the_session_closes_is_handled_too() -> None:
+    """B40: half a second of grace is for the lanes that start in it as well."""
+    rt, peer, seen = Realtime(), Peer(), []
+
+    @rt.on("connection.closed")
+    async def say_goodbye(event: Any, session: Any) -> None:
+        await asyncio.sleep(0)
+        session.emit("app.goodbye", event.code)
+        raise ValueError("late")
+
+    @rt.on("app.goodbye", "handler.failed")
+    async def note(event: Any) -> None:
+        await asyncio.sleep(0)
+        seen.append(event)
+
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+        pass
+    assert seen[0] == 1000 and isinstance(seen[1], HandlerFailed)
+    assert session.emit("app.goodbye", 1) is False
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_lane_that_overflows_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    """B52: what still arrives until the connection has ended fills no log."""
+    rt, peer = Realtime(), Peer()
+
+    @rt.on("input_audio_buffer.speech_started", max_pending=10)
+    async def stuck(event: Any) -> None:
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+        peer.say(*[SPEECH] * 500)
+        await session.wait_closed()
+    assert sum("is full" in record.getMessage() for record in caplog.records) == 1
+
+
+async def test_in_a_thread_a_handler_may_raise_whatever_it_likes() -> None:
+    """B02."""
+    rt, peer, failures = Realtime(), Peer(), []
+    rt.on("handler.failed", failures.append)
+
+    def empty(event: Any) -> None:
+        next(iter(()))
+
+    rt.on("response.text.delta", empty, delivery="thread")
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial):
+        peer.say(*map(delta, range(3)))
+    assert [type(failure.error) for failure in failures] == [RuntimeError] * 3

@@ -363,3 +363,64 @@ def test_events_are_published_under_their_own_names() -> None:
         "response.output_audio.done",
         "turn.done",
     }
+
+
+def test_emitting_without_an_event_loop_is_refused_and_spoils_nothing() -> None:
+    rt, seen = Realtime(), []
+
+    @rt.on("app.x")
+    async def handler(payload: int) -> None:
+        seen.append(payload)
+
+    with pytest.raises(ConfigurationError, match="needs a running event loop"):
+        rt.emit("app.x", 1)
+
+    async def emit() -> None:
+        rt.emit("app.x", 2)
+        await asyncio.sleep(0)
+
+    asyncio.run(emit())
+    assert seen == [2]
+
+
+async def test_handlers_that_ask_for_a_session_do_not_disturb_what_belongs_to_none(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rt = Realtime()
+    rt.on("handler.failed", lambda event, session: None)
+    rt.on("frame.received", lambda event, session: None)
+
+    @rt.on("app.x")
+    async def failing(payload: int) -> None:
+        raise ValueError("boom")
+
+    assert rt.emit("app.x", 1)
+    rt.on("frame.received", lambda event, session: None)
+    await asyncio.sleep(0)
+    assert "boom" in caplog.text
+
+
+def test_a_plugin_is_included_once() -> None:
+    rt, plugin = Realtime(), Plugin()
+    rt.include(plugin)
+    with pytest.raises(ConfigurationError, match="included already"):
+        rt.include(plugin)
+
+
+def test_an_application_may_be_run_again_in_another_loop() -> None:
+    rt, opened = Realtime(), []
+
+    @rt.on("connection.opened")
+    async def hang_up(event: Any, session: Any) -> None:
+        opened.append(event)
+        await session.close()
+
+    async def serve() -> None:
+        peer = Peer()
+        async with asyncio.timeout(5):
+            ending = await rt.serve(endpoint=peer.endpoint, dial=peer.dial)
+        assert ending.code == 1000
+
+    asyncio.run(serve())
+    asyncio.run(serve())
+    assert len(opened) == 2
