@@ -15,7 +15,7 @@ from operator import mul
 from typing import Protocol
 
 from ..audio import Resampler
-from ..audio.samples import to_samples
+from ..audio.samples import dot, to_samples
 from ..events.base import Struct
 from ..exceptions import AudioFormatError
 
@@ -89,12 +89,12 @@ class ClipRecogniser:
 
 def _bands(pcm: bytes) -> tuple[list[float], list[float]]:
     """Gives the loudness below and above 2 kHz in each frame of 20 ms."""
-    samples = to_samples(Resampler(24_000, 8_000).feed(pcm))
+    samples = to_samples(Resampler(24_000, 8_000).feed(pcm)).tolist()
     low: list[float] = []
     high: list[float] = []
     for place in range(0, len(samples) - _HOP, _HOP):
         frame = samples[place : place + _HOP + 1]
-        energy, likeness = sum(map(mul, frame, frame)), sum(map(mul, frame, frame[1:]))
+        energy, likeness = dot(frame, frame), dot(frame[:-1], frame[1:])
         low.append(math.sqrt(max(energy + likeness, 0)))
         high.append(math.sqrt(max(energy - likeness, 0)))
     return low, high

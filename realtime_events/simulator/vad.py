@@ -14,15 +14,13 @@ to it.
 from __future__ import annotations
 
 import math
-from array import array
 from collections import deque
-from operator import mul
 from typing import Literal, Protocol
 
 import msgspec
 
 from ..audio import PCM16
-from ..audio.samples import to_samples
+from ..audio.samples import dot, to_samples
 from ..exceptions import ConfigurationError
 
 __all__ = ["EnergyVad", "Heard", "MakeVad", "Vad", "patience_ms"]
@@ -139,7 +137,7 @@ class EnergyVad:
         """Gives what the audio up to the end of `pcm` makes known, in order; usually nothing."""
         data = self._rest + pcm
         whole = len(data) - len(data) % _FRAME_BYTES
-        samples, self._rest = to_samples(data[:whole]), data[whole:]
+        samples, self._rest = to_samples(data[:whole]).tolist(), data[whole:]
         heard: list[Heard] = []
         for place in range(0, whole // 2, _FRAME_BYTES // 2):
             change = self._judge(samples[place : place + _FRAME_BYTES // 2 : _STRIDE])
@@ -157,9 +155,9 @@ class EnergyVad:
         self._loud, self._voiced = 0, 0.0
         self._onset_ms = self._last_loud_ms = self._now_ms
 
-    def _judge(self, frame: array[int]) -> Heard | None:
+    def _judge(self, frame: list[int]) -> Heard | None:
         mean = sum(frame) / _FRAME_SAMPLES
-        power = sum(map(mul, frame, frame)) / _FRAME_SAMPLES - mean * mean
+        power = dot(frame, frame) / _FRAME_SAMPLES - mean * mean
         limit = max(self._gate, self._floor.after(power) * self._over_floor)
         begin_ms, self._now_ms = self._now_ms, self._now_ms + _FRAME_MS
         if self.speaking:
@@ -222,7 +220,7 @@ def _power(level_db: float) -> float:
     return 32768.0 * 32768.0 * math.pow(10, level_db / 10)
 
 
-def _likeness(frame: array[int], mean: float, power: float) -> float:
+def _likeness(frame: list[int], mean: float, power: float) -> float:
     """Gives how alike neighbouring samples are, from -1 to 1: the autocorrelation at a lag of one."""
-    products: float = sum(map(mul, frame, frame[1:])) / (_FRAME_SAMPLES - 1)
+    products: float = dot(frame[:-1], frame[1:]) / (_FRAME_SAMPLES - 1)
     return (products - mean * mean) / power
