@@ -49,7 +49,7 @@ from .events import (
     TurnDetection,
     UnknownEvent,
 )
-from .events.builders import assistant, image, system, text, user
+from .events.builders import assistant, hosted_mcp, image, system, text, user
 from .exceptions import (
     AudioFormatError,
     AuthenticationError,
@@ -81,12 +81,13 @@ from .tools.calling import Progress, Say
 from .tools.methods import tool
 
 if TYPE_CHECKING:
+    from .integrations.mcp import McpServer
     from .simulator import Simulator
 
 __version__ = "0.1.0"
 
 # What needs aiohttp is imported when it is first asked for: aiohttp is most of the time an import takes.
-_LAZY = {"Simulator": "realtime_events.simulator"}
+_LAZY = {"Simulator": "realtime_events.simulator", "McpServer": "realtime_events.integrations.mcp"}
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -109,6 +110,7 @@ __all__ = [
     "Item",
     "LocalProtocolError",
     "MalformedEvent",
+    "McpServer",
     "MissingExtra",
     "Options",
     "Plugin",
@@ -137,6 +139,7 @@ __all__ = [
     "TurnDetection",
     "UnknownEvent",
     "assistant",
+    "hosted_mcp",
     "image",
     "system",
     "text",

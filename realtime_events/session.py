@@ -26,6 +26,7 @@ from .events.session import AudioConfig, AudioOutput, SessionConfig, Tool
 from .exceptions import (
     AudioFormatError,
     ConfigurationError,
+    RemoteProtocolError,
 )
 from .handlers import key_of, keys_of
 from .lanes import Dispatcher, Stream, within
@@ -48,6 +49,7 @@ log = logging.getLogger("realtime_events.session")
 
 LANE_GRACE_S = 0.5
 REQUEST_TIMEOUT_S = 10.0
+MCP_TIMEOUT_S = 30.0
 STREAM_MAX_PENDING = 1000
 MAX_APPEND_BYTES = 15 * 1024 * 1024 // 4 * 3  # 15 MiB as base64, the API's limit for one append
 MANNERS = ("closed by the application", 1000)
@@ -428,11 +430,35 @@ class Session:
         Returns:
             A future that is done: whether the call was waiting; false if it was decided or had expired.
         """
-        return _done(self._runner.approvals.approve(call_id, always=always))
+        decided = self._runner.approvals.approve(call_id, always=always)
+        return _done(decided or self._decide_hosted(call_id, approve=True))
 
     def deny(self, call_id: str, reason: str = "") -> asyncio.Future[bool]:
         """Refuse a tool call that waits for approval; the model is told the reason. It acts at once, awaited or not."""
-        return _done(self._runner.approvals.deny(call_id, reason))
+        decided = self._runner.approvals.deny(call_id, reason)
+        return _done(decided or self._decide_hosted(call_id, approve=False, reason=reason))
+
+    def _decide_hosted(self, request_id: str, *, approve: bool, reason: str = "") -> bool:
+        decided = self._core.decide_hosted(request_id, approve=approve, reason=reason)
+        self._connection.carry_out()
+        return decided
+
+    async def mcp_ready(self, *, timeout: float | None = MCP_TIMEOUT_S) -> None:
+        """Wait until the server has listed the tools of every hosted MCP server that the session was told of.
+
+        Raises:
+            RemoteProtocolError: One of them could not be listed; its label is named.
+            TimeoutError: It took longer than `timeout` seconds.
+            ConnectionLostError: The connection has ended.
+        """
+        labels = [tool.server_label for tool in self.config.tools or () if tool.type == "mcp" and tool.server_label]
+        state = self._core.hosted.state
+        async with asyncio.timeout(timeout), self.stream("mcp_list_tools.*", "conversation.item.*") as news:
+            while None in (states := {label: state(label) for label in labels}).values():
+                if await anext(news, None) is None:
+                    raise self._connection.lost()
+        if failed := [label for label, ok in states.items() if not ok]:
+            raise RemoteProtocolError(f"the server could not list the tools of the MCP server {', '.join(failed)}")
 
     def _say_for_tool(self, call_id: str, text: str) -> None:
         self._core.say(call_id, text)

@@ -1,7 +1,7 @@
-"""Builders of conversation items: short ways to write what a user, a system or an assistant said.
+"""Builders: short ways to write what a user, a system or an assistant said, and a hosted MCP server.
 
-Owns only these few functions over `Item` and `ContentPart`. Before it: the application; after it: `Session.add_item`
-and `Session.ask`.
+Owns only these few functions over `Item`, `ContentPart` and `Tool`. Before it: the application; after it:
+`Session.add_item` and `Session.ask`, and a session's configuration.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import base64
 from typing import Literal
 
+from .base import UNSET
 from .items import ContentPart, Item
+from .session import ApprovalFilter, Tool, ToolFilter
 
 Parts = str | ContentPart | list[ContentPart]
 
@@ -49,6 +51,41 @@ def image(
     if detail is None:
         return ContentPart(type="input_image", image_url=url)
     return ContentPart(type="input_image", image_url=url, detail=detail)
+
+
+def hosted_mcp(
+    label: str,
+    *,
+    url: str | None = None,
+    connector_id: str | None = None,
+    authorization: str | None = None,
+    headers: dict[str, str] | None = None,
+    description: str | None = None,
+    allowed_tools: list[str] | ToolFilter | None = None,
+    require_approval: Literal["always", "never"] | ApprovalFilter | None = None,
+) -> Tool:
+    """Give an MCP server that the API's own server lists and calls: put it into `session={"tools": [...]}`.
+
+    Args:
+        label: What it is called in the session.
+        url: Where it is; or else `connector_id`, such as `"connector_googledrive"`.
+        authorization: An OAuth token for it; it shows in no `repr` and no log.
+        headers: Further headers for it.
+        description: What the model is told of it.
+        allowed_tools: Which of its tools the model may call; all by default.
+        require_approval: Which calls wait for `session.approve`; the API's default is all.
+    """
+    return Tool(
+        type="mcp",
+        server_label=label,
+        server_url=url or UNSET,
+        connector_id=connector_id or UNSET,
+        authorization=authorization or UNSET,
+        headers=headers or UNSET,
+        server_description=description or UNSET,
+        allowed_tools=UNSET if allowed_tools is None else allowed_tools,
+        require_approval=require_approval or UNSET,
+    )
 
 
 def _message(role: str, content: Parts, kind: str, id: str | None) -> Item:

@@ -25,6 +25,7 @@ from ..events.response import ResponseCreateParams
 from ..events.session import SessionConfig
 from ..exceptions import LocalProtocolError, ResponseFailed
 from .batches import Batch, Batches, ToolLimits, WhenDone, output_item_id
+from .hosted import HostedMcp
 from .requests import Requests, server_error
 from .turns import RunningResponse, Turn
 
@@ -91,6 +92,7 @@ class Core:
         self._turn_waiters: dict[int, Any] = {}
         self._items: dict[str, None] = {}
         self._batches = Batches(limits)
+        self.hosted = HostedMcp()
         self._follow_up_id = ""
         self._call_names: dict[str, str] = {}
         self._last: RunningResponse | None = None
@@ -409,8 +411,29 @@ class Core:
     def output_item_done(self, event: server.ResponseOutputItemDone, now: float) -> None:
         """An item is complete: the second event that shows a call."""
         self._note_call(event.item, event.response_id, now)
+        self._note_hosted(event.item)
         if self._splits_items:
             self.effects.after.append(server.ConversationItemDone(event_id=event.event_id, item=event.item))
+
+    def _note_hosted(self, item: Item) -> None:
+        if (request := self.hosted.note(item)) is not None:
+            self.effects.after.append(request)
+
+    def mcp_listed(self, event: server.McpListToolsCompleted, now: float) -> None:
+        """A hosted MCP server has told its tools."""
+        self.hosted.listed(event.item_id, ok=True)
+
+    def mcp_not_listed(self, event: server.McpListToolsFailed, now: float) -> None:
+        """A hosted MCP server did not tell its tools."""
+        self.hosted.listed(event.item_id, ok=False)
+
+    def decide_hosted(self, request_id: str, *, approve: bool, reason: str = "") -> bool:
+        """Answer a hosted MCP server's request for approval; false if there is none."""
+        answer = self.hosted.decide(request_id, approve=approve, reason=reason)
+        if answer is not None:
+            self.effects.send.append(self.create_item(answer))
+            self.respond(client.ResponseCreate(event_id=self._new_id("event")))
+        return answer is not None
 
     def _note_call(self, item: Item, response_id: str, now: float) -> None:
         # A call that was cut off by a cancellation is no call: its arguments are not whole.
@@ -552,6 +575,7 @@ class Core:
         """An item is in the conversation."""
         if event.item.id:
             self._items[event.item.id] = None
+        self._note_hosted(event.item)
         self.acknowledged(event, now)
         if self._splits_items and _is_finished(event.item):
             done = server.ConversationItemDone(
@@ -610,6 +634,8 @@ TABLE: Final[dict[type[Event], Apply]] = {
     server.ResponseOutputItemAdded: Core.output_item_added,
     server.ResponseOutputItemDone: Core.output_item_done,
     server.ResponseFunctionCallArgumentsDone: Core.arguments_done,
+    server.McpListToolsCompleted: Core.mcp_listed,
+    server.McpListToolsFailed: Core.mcp_not_listed,
     server.ConversationItemCreated: Core.item_created,
     server.ConversationItemAdded: Core.item_added,
     server.ConversationItemDeleted: Core.item_deleted,

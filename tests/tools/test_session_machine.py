@@ -52,6 +52,8 @@ class Conversation(RuleBasedStateMachine):
         self.calls: dict[str, None] = {}
         self.active = ""
         self.asked = 0
+        self.by_itself = False
+        self.heard = False
         self.items: list[Item] = []
         self.runner = ToolRunner(
             self.registry(),
@@ -132,6 +134,7 @@ class Conversation(RuleBasedStateMachine):
 
     @initialize(by_itself=st.sampled_from([None, True, False]))
     def begin(self, by_itself: bool | None) -> None:
+        self.by_itself = bool(by_itself)
         detection = None if by_itself is None else TurnDetection(type="server_vad", create_response=by_itself)
         config = SessionConfig(id="s", audio=AudioConfig(input=AudioInput(turn_detection=detection)))
         self.hear(SessionCreated(session=config))
@@ -155,6 +158,7 @@ class Conversation(RuleBasedStateMachine):
 
     @rule()
     def stop_speaking(self) -> None:
+        self.heard = self.by_itself
         self.hear(InputAudioBufferSpeechStopped(item_id="u", audio_end_ms=1))
 
     @rule()
@@ -168,7 +172,7 @@ class Conversation(RuleBasedStateMachine):
     def begin_response(self, unasked: bool) -> None:
         if not self.asked and not unasked:
             return
-        self.asked = 0
+        self.asked, self.heard = 0, False
         self.active, self.items = f"resp_{next(self.numbers)}", []
         self.hear(ResponseCreated(response=Response(id=self.active, conversation_id="conv_1")))
 
@@ -240,8 +244,8 @@ class Conversation(RuleBasedStateMachine):
         for _ in range(60):
             if self.active:
                 self.end_response("completed")
-            elif self.asked:
-                self.begin_response(unasked=False)
+            elif self.asked or self.heard:  # A server that answers speech by itself does so.
+                self.begin_response(unasked=True)
             elif any(not gate.done() for gate in self.gates.values()):
                 self.end_call(0, None)
         assert sorted(self.outputs) == sorted(self.calls)
