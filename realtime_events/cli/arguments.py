@@ -96,7 +96,20 @@ def _simulate(parser: Parser) -> Parser:
     parser.add_argument("--host", default="127.0.0.1", help="where to listen; loopback unless you say otherwise")
     parser.add_argument("--port", type=int, default=0, metavar="N", help="0, the default, takes a free one")
     parser.add_argument("--dialect", choices=["ga", "beta"], default="ga", help="the spelling it speaks")
-    parser.add_argument("--local", action="store_true", help="with real ears and a voice, by the extra `local`")
+    parser.add_argument("--script", metavar="steps.json", help="answer step by step from a file, not by rules")
+    parser.add_argument(
+        "--faults", metavar="SPEC", help="misbehave on purpose, as in 'drop:response.*.delta%%0.1,seed=7'"
+    )
+    ears = parser.add_mutually_exclusive_group()
+    ears.add_argument(
+        "--clip",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="in.wav",
+        help="understand a recording, whose words stand in in.txt beside it; may be given again",
+    )
+    ears.add_argument("--local", action="store_true", help="with real ears and a voice, by the extra `local`")
     return parser
 
 

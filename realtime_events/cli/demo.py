@@ -13,15 +13,14 @@ import math
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from importlib.resources import files
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..app import Realtime
-from ..audio import PCM16, read_wav, write_wav
+from ..audio import PCM16, write_wav
 from ..exceptions import ConfigurationError, RealtimeError
 from ..options import Options
+from .clips import PACKAGED_WORDS, ears, packaged_clip
 from .output import Printer, seconds
 from .speaking import say_to
 
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from ..protocol.turns import Turn
     from ..session import Session
 
-CLIP = "weather_bern.wav"
-SPOKEN = "Hello! What is the weather in Bern today?"
 WRITTEN = "And what about Zurich?"
 WEATHER = {"Bern": "18 °C and sunny in Bern", "Zurich": "16 °C with light rain in Zurich"}
 SILENCE_MS = 1_000  # the simulator's turn detection waits for 500 of it
@@ -63,7 +60,7 @@ class Account:
         if len(self.turns) != 2:
             return [f"there were {len(self.turns)} turns instead of 2"]
         found: list[str] = []
-        for turn, asked, city in zip(self.turns, (SPOKEN, WRITTEN), WEATHER, strict=True):
+        for turn, asked, city in zip(self.turns, (PACKAGED_WORDS, WRITTEN), WEATHER, strict=True):
             called = [call for call in turn.tool_calls if call.name == "get_weather" and city in call.arguments]
             checks = {
                 f"the words {asked!r} did not arrive": turn.user_text == asked,
@@ -143,14 +140,12 @@ def bot(account: Account) -> Realtime:
 
 async def _perform() -> Account:
     """Connect the bot to a simulator, say one thing to it and write another."""
-    from ..simulator import ClipRecogniser, Simulator
+    from ..simulator import Simulator
 
     account = Account()
     rt = bot(account)
-    speech = _clip()
-    ears = ClipRecogniser()
-    ears.add(speech, SPOKEN)
-    async with asyncio.timeout(TIMEOUT_S), Simulator(recogniser=ears, pace=None) as simulator:
+    clip = packaged_clip()
+    async with asyncio.timeout(TIMEOUT_S), Simulator(recogniser=ears([clip]), pace=None) as simulator:
         account.url = simulator.url
         began = time.perf_counter()
 
@@ -160,17 +155,13 @@ async def _perform() -> Account:
 
         async with rt.connect(endpoint=simulator.endpoint) as session:
             account.connect_ms = (time.perf_counter() - began) * 1000
-            await _converse(session, speech)
+            await _converse(session, clip.pcm)
     return account
 
 
 async def _converse(session: Session, speech: bytes) -> None:
     await say_to(session, speech, silence_ms=SILENCE_MS, pace=math.inf)
     await session.ask(WRITTEN)
-
-
-def _clip() -> bytes:
-    return read_wav(BytesIO((files("realtime_events.simulator") / "data" / CLIP).read_bytes()))
 
 
 def _lines_of(turn: Turn) -> list[dict[str, str]]:
@@ -188,7 +179,7 @@ def _write_audio(path: Path, audio: bytes) -> None:
 def _show(printer: Printer, account: Account, audio: Path | None) -> None:
     printer.note(f"a bot and a simulator at {account.url} · no key, no network\n")
     for turn, how in zip(
-        account.turns, (f"spoken, {seconds(PCM16.duration_ms(len(_clip())))}", "written"), strict=False
+        account.turns, (f"spoken, {seconds(PCM16.duration_ms(len(packaged_clip().pcm)))}", "written"), strict=False
     ):
         printer.said("you", turn.user_text, how)
         for call in turn.tool_calls:

@@ -9,10 +9,11 @@ import argparse
 import asyncio
 from pathlib import Path
 
+from .clips import Clip, words_beside
 from .loading import Program, Target
 from .reloading import supervise
 from .serving import serve, until_sigterm
-from .simulate import Clip, simulated
+from .simulate import simulated
 from .speaking import load_speech, speak
 from .talking import talk
 
@@ -41,6 +42,5 @@ def command(arguments: argparse.Namespace) -> int:
 
 def _known(path: Path | None, speech: bytes | None) -> Clip | None:
     """Give a recording with the words that stand in the text file beside it, for the simulator to understand."""
-    if path is None or speech is None or not path.with_suffix(".txt").is_file():
-        return None
-    return Clip(speech, " ".join(path.with_suffix(".txt").read_text("utf-8").split()))
+    words = None if path is None else words_beside(path)
+    return None if words is None or speech is None else Clip(speech, words)

@@ -13,10 +13,10 @@ import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..exceptions import MissingExtra, RealtimeError
+from .clips import Clip, clip_of, ears, packaged_clip
 from .failures import say
 
 if TYPE_CHECKING:
@@ -32,8 +32,18 @@ def command(arguments: argparse.Namespace) -> int:
     """Run the simulator until SIGINT or SIGTERM."""
     from ..simulator import Simulator
 
-    organs = _local_organs() if arguments.local else {}
-    return asyncio.run(_serve(Simulator(host=arguments.host, port=arguments.port, dialect=arguments.dialect, **organs)))
+    organs = (
+        _local_organs() if arguments.local else {"recogniser": ears([packaged_clip(), *map(clip_of, arguments.clip)])}
+    )
+    simulator = Simulator(
+        host=arguments.host,
+        port=arguments.port,
+        dialect=arguments.dialect,
+        script=arguments.script,
+        faults=arguments.faults,
+        **organs,
+    )
+    return asyncio.run(_serve(simulator))
 
 
 def _local_organs() -> dict[str, Any]:
@@ -86,14 +96,6 @@ async def _serve(simulator: Simulator) -> int:
     return 0
 
 
-@dataclass(frozen=True, slots=True)
-class Clip:
-    """A recording and its words: pcm16 mono at 24 kHz that the simulator shall understand."""
-
-    pcm: bytes
-    words: str
-
-
 def simulated(wanted: bool, clip: Clip | None = None) -> AbstractContextManager[Endpoint | None]:
     """Give the endpoint of a simulator that runs while the block does; None if none is wanted."""
     return _beside(clip) if wanted else nullcontext()
@@ -119,15 +121,13 @@ def _beside(clip: Clip | None) -> Generator[Endpoint]:
 
 
 def _run_in_thread(started: Started, clip: Clip | None) -> None:
-    from ..simulator import ClipRecogniser, Simulator
+    from ..simulator import Simulator
 
-    ears = ClipRecogniser()
-    if clip is not None:
-        ears.add(clip.pcm, clip.words)
+    recogniser = ears([] if clip is None else [clip])
 
     async def serve() -> None:
         stop = asyncio.Event()
-        async with Simulator(recogniser=ears) as simulator:
+        async with Simulator(recogniser=recogniser) as simulator:
             started.set_result((simulator.endpoint, asyncio.get_running_loop(), stop))
             await stop.wait()
 

@@ -30,7 +30,7 @@ Kind: TypeAlias = Literal["realtime", "transcription", "translation"]
 Decoder: TypeAlias = "msgspec.json.Decoder[ServerEvent | ClientEvent]"
 """What decodes the frames of one connection."""
 
-# MsgspecError is a ValueError only since msgspec 0.20; UnicodeError is one everywhere.
+# What msgspec raises is a ValueError only since 0.21; UnicodeError is one everywhere.
 DECODE_ERRORS: tuple[type[Exception], ...] = (msgspec.MsgspecError, ValueError, RecursionError)
 """Everything that a decoder raises."""
 

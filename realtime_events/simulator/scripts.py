@@ -100,10 +100,12 @@ class ScriptBrain:
         """Reads a script from a JSON file.
 
         Raises:
-            ConfigurationError: if it holds no script.
-            OSError: if it cannot be read.
+            ConfigurationError: if it cannot be read or holds no script.
         """
-        return cls.from_json(Path(path).read_bytes())
+        try:
+            return cls.from_json(Path(path).read_bytes())
+        except OSError as error:
+            raise ConfigurationError(f"{path}: {error.strerror or error}") from None
 
     @property
     def done(self) -> bool:
