@@ -137,10 +137,10 @@ class EnergyVad:
         """Gives what the audio up to the end of `pcm` makes known, in order; usually nothing."""
         data = self._rest + pcm
         whole = len(data) - len(data) % _FRAME_BYTES
-        samples, self._rest = to_samples(data[:whole]).tolist(), data[whole:]
+        samples, self._rest = to_samples(data[:whole])[::_STRIDE].tolist(), data[whole:]
         heard: list[Heard] = []
-        for place in range(0, whole // 2, _FRAME_BYTES // 2):
-            change = self._judge(samples[place : place + _FRAME_BYTES // 2 : _STRIDE])
+        for place in range(0, len(samples), _FRAME_SAMPLES):
+            change = self._judge(samples[place : place + _FRAME_SAMPLES])
             if change:
                 heard.append(change)
         return heard
