@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .events import local, server
 from .events.base import ClientEvent, Event, MalformedEvent, UnknownEvent
-from .exceptions import ConnectionLostError, TransportError, one_line
-from .lanes import Dispatcher, within
+from .exceptions import ConnectionLostError, RealtimeError, one_line
+from .lanes import Dispatcher, fail, within
 from .options import Options
 from .protocol import codec, dialect
 from .protocol.core import QUIET, SWALLOW, TABLE, Core
@@ -113,7 +113,7 @@ class Connection:
         if self._transport is not None:
             await self._transport.close(code, reason)
         if self._reading is not None:
-            await asyncio.wait({self._reading})
+            await asyncio.wait({self._reading, self._sending or self._reading})
         elif not self.ended.done():
             # The connection was never made: there is nobody to tell, but nobody shall wait for it either.
             self.ended.set_result(_ending(code, reason))
@@ -259,18 +259,23 @@ class Connection:
     async def send(self, event: ClientEvent) -> ClientEvent:
         """Send an event, and give it as it went out."""
         stamped = self._core.stamp(event)
+        frame = self._encode(stamped)  # First: what cannot be said has not been sent.
         self._core.sent(stamped, self._clock())
-        await self.write(self._encode(stamped))
+        await self.write(frame)
         return stamped
 
     async def request(self, event: ClientEvent, timeout: float | None) -> Any:
         """Send an event and wait for the server's acknowledgement, or for its refusal."""
         stamped = self._core.stamp(event)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        frame = self._encode(stamped)
         self._core.sent(stamped, self._clock(), future)
-        await self.write(self._encode(stamped))
-        async with within(timeout, f"the server did not answer {event.type}"):
-            return await future
+        try:
+            await self.write(frame)
+            async with within(timeout, f"the server did not answer {event.type}"):
+                return await future
+        finally:
+            self._core.abandon(stamped)
 
     async def write(self, data: bytes) -> None:
         """Send one frame as it is."""
@@ -291,7 +296,7 @@ class Connection:
             for frame in frames:
                 try:
                     await self.write(frame)
-                except TransportError:
+                except RealtimeError:
                     return  # The reader tells how the connection ended.
 
     def _encode(self, event: ClientEvent) -> bytes:
@@ -315,7 +320,7 @@ def _settle(future: asyncio.Future[Any], outcome: Any) -> None:
     if future.done():
         return
     if isinstance(outcome, BaseException):
-        future.set_exception(outcome)
+        fail(future, outcome)
     else:
         future.set_result(outcome)
 

@@ -286,10 +286,14 @@ class Session:
             raise self._connection.lost()
         future: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
         self._refresh_tools()
-        self._core.ask(_user_item(content), self._clock(), future)
+        turn = self._core.ask(_user_item(content), self._clock(), future)
         self._connection.carry_out()
-        async with within(timeout, "the turn did not end"):
-            return await future
+        try:
+            async with within(timeout, "the turn did not end"):
+                return await future
+        finally:
+            self._core.give_up(turn, self._clock())
+            self._connection.carry_out()
 
     async def add_item(self, item: Item, *, timeout: float | None = REQUEST_TIMEOUT_S) -> Item:
         """Add an item to the conversation without asking for a response, and give it as the server took it."""

@@ -33,6 +33,7 @@ SWALLOW: Final = object()
 NO_OTHER_LIMITS: Final = ToolLimits()
 SAID_BY: Final = "said_by_tool_call"
 MAX_METADATA: Final = 512  # the API's limit for one value
+REMEMBERED_RESPONSES: Final = 16
 ALREADY_ACTIVE = "conversation_already_has_active_response"
 FINISHED_ROLES = ("user", "system")
 # RFC 3551 section 4.5: G.711 is one byte a sample at 8 kHz; the API's PCM is two bytes a sample at 24 kHz.
@@ -89,7 +90,9 @@ class Core:
         self._owed: deque[client.ResponseCreate] = deque()
         self._retried = False
         self._incoming: Turn | None = None
-        self._turn_waiters: dict[int, Any] = {}
+        self._ask_events: set[str] = set()
+        self._turn_waiters: dict[Turn, Any] = {}
+        self._ended: deque[str] = deque(maxlen=REMEMBERED_RESPONSES)
         self._items: dict[str, None] = {}
         self._batches = Batches(limits)
         self.hosted = HostedMcp()
@@ -124,6 +127,10 @@ class Core:
         if isinstance(event, client.ResponseCreate) and _in_band(event):
             self._asked = event
 
+    def abandon(self, event: ClientEvent) -> None:
+        """Nobody awaits the answer to an event any more."""
+        self._requests.abandon(event)
+
     def create_item(self, item: Item) -> client.ConversationItemCreate:
         """Give the event that adds an item, with an id by which its acknowledgement is known."""
         named = item if item.id else msgspec.structs.replace(item, id=self._new_id("item"))
@@ -135,15 +142,22 @@ class Core:
         Raises:
             LocalProtocolError: A turn that was asked for has not begun yet.
         """
-        if self._incoming is not None and id(self._incoming) in self._turn_waiters:
+        if self._incoming in self._turn_waiters:
             raise LocalProtocolError("ask() was called while another ask() still waits for its response to begin")
-        self._begin_turn(now, _words_of(item))
-        assert self._incoming is not None
-        turn = self._incoming
-        self._turn_waiters[id(turn)] = waiter
-        self.effects.send.append(self.create_item(item))
-        self.respond(client.ResponseCreate(event_id=self._new_id("event")))
+        self._end_incoming("cut", now)
+        turn = self._incoming = self._new_turn(now, _words_of(item))
+        self._turn_waiters[turn] = waiter
+        said, asked = self.create_item(item), client.ResponseCreate(event_id=self._new_id("event"))
+        self._ask_events = {str(said.event_id), str(asked.event_id)}
+        self.effects.send.append(said)
+        self.respond(asked)
         return turn
+
+    def give_up(self, turn: Turn, now: float) -> None:
+        """Nobody waits for a turn any more; its response is not asked for, if that can still be helped."""
+        self._turn_waiters.pop(turn, None)
+        if turn is self._incoming and self._incoming_is_owed():
+            self._end_incoming("cut", now)
 
     def respond(self, event: client.ResponseCreate) -> None:
         """Ask for an in-band response, now or when the running one has ended."""
@@ -193,9 +207,7 @@ class Core:
                 self.effects.settled.append((request.waiter, error))
         for turn in filter(None, (self.turn, self._incoming)):
             turn.status = "cut"
-            turn.mark("done", now)
-            self.effects.after.append(local.TurnDone(turn=turn))
-            self._settle_turn(turn, error)
+            self._tell_done(turn, now, error)
         self.effects.after += [local.ToolOrphaned(call=call) for call in self._batches.orphan()]
         self.turn = None
         self._active = self._asked = self._incoming = None
@@ -234,7 +246,9 @@ class Core:
             return
         if request is None:
             return
-        if request.waiter is not None:
+        if request.event.event_id in self._ask_events:
+            self._end_incoming("failed", now, server_error(event, request.event))
+        elif request.waiter is not None:
             self.effects.settled.append((request.waiter, server_error(event, request.event)))
         else:
             event_id = request.event.event_id or ""
@@ -246,43 +260,61 @@ class Core:
         """Ask once more, after the active response, where the server was faster; else fail the turn."""
         if self._asked is request.event:
             self._asked = None
+        of_ask = request.event.event_id in self._ask_events
         if event.error.code == ALREADY_ACTIVE and not self._retried:
             self._retried = True
             again = msgspec.structs.replace(request.event, event_id=self._new_id("event"))
-            if request.event.event_id == self._follow_up_id:
-                self._follow_up_id = str(again.event_id)
+            if of_ask:
+                self._ask_events.add(again.event_id)
             self._owed.appendleft(again)
             self._serve_owed()
             return True
-        if self._incoming is not None and id(self._incoming) in self._turn_waiters:
-            failed, self._incoming = self._incoming, None
-            failed.status = "failed"
-            self._settle_turn(failed, server_error(event, request.event))
+        error, told = server_error(event, request.event), of_ask
+        if of_ask:
+            self._end_incoming("failed", now, error)
+        elif (turn := self.turn) is not None and not self._goes_on(turn):
+            told = turn in self._turn_waiters
+            self._end_turn("failed", now, error)  # Nothing more comes of it: this was its follow-up.
         self._serve_owed()
-        return False
+        return told
 
     # Responses and turns.
 
-    def _begin_turn(self, now: float, words: str = "") -> None:
-        self._incoming = Turn(started_s=now, user_text=words)
-        self.effects.after.append(local.TurnStarted(turn=self._incoming))
+    def _new_turn(self, now: float, words: str = "") -> Turn:
+        turn = Turn(started_s=now, user_text=words)
+        self.effects.after.append(local.TurnStarted(turn=turn))
+        return turn
+
+    def _incoming_is_owed(self) -> bool:
+        """Say whether the response that an ask() wants has not been asked for yet."""
+        return any(event.event_id in self._ask_events for event in self._owed)
+
+    def _end_incoming(self, status: Any, now: float, outcome: Any = None) -> None:
+        """End a turn that has no response yet, and ask for none."""
+        turn, self._incoming = self._incoming, None
+        if turn is None:
+            return
+        self._owed = deque(event for event in self._owed if event.event_id not in self._ask_events)
+        self._ask_events = set()
+        turn.status = status
+        self._tell_done(turn, now, outcome)
 
     def response_created(self, event: server.ResponseCreated, now: float) -> None:
         """A response has begun; an in-band one belongs to the turn that asked for it, or begins one."""
         response = event.response
+        if response.id and response.id in self._ended:
+            self._ended.remove(response.id)  # A server that counts from one again.
         running = self._running(response.id or "")
         if response.conversation_id is None:
             running.in_band = False
             return
         self._active = running.id
         self._take_asked()
-        if self._incoming is not None:
+        if self._incoming is not None and not self._incoming_is_owed():
             self._end_turn("cut", now)
-            self.turn, self._incoming = self._incoming, None
+            self.turn, self._incoming, self._ask_events = self._incoming, None, set()
         elif self.turn is None:
-            self._begin_turn(now)
-            self.turn, self._incoming = self._incoming, None
-        assert self.turn is not None
+            self.turn = self._new_turn(now)
         self.turn.follow(running)
         self.turn.mark("response_created", now)
 
@@ -294,6 +326,8 @@ class Core:
 
     def _running(self, response_id: str) -> RunningResponse:
         running = self._responses.get(response_id)
+        if response.id and response.id in self._ended:
+            return RunningResponse(response_id)  # A latecomer: nobody looks at it any more.
         if running is None:
             running = self._responses[response_id] = RunningResponse(response_id)
         return running
@@ -341,7 +375,13 @@ class Core:
     def response_done(self, event: server.ResponseDone, now: float) -> None:
         """A response has ended, and with it perhaps its turn or its batch of tool calls."""
         response = event.response
+        if response.id and response.id in self._ended:
+            return
+        if self._asked is not None and response.conversation_id is not None and not self._has_begun(response.id or ""):
+            self.response_created(server.ResponseCreated(response=response), now)
         running = self._responses.pop(response.id or "", None) or RunningResponse(response.id or "")
+        if running.id:
+            self._ended.append(running.id)
         self._last, self._last_item = None, ""
         for item in response.output or ():
             self._note_call(item, running.id, now)
@@ -361,24 +401,30 @@ class Core:
             self._settle_batch(batch, now)
         self._serve_owed()
 
+    def _has_begun(self, response_id: str) -> bool:
+        """Say whether `response.created` was heard of a response; servers and tapes may leave it out."""
+        running = self._responses.get(response_id)
+        return running is not None and (running.turn is not None or not running.in_band)
+
     def _end_this_turn(self, turn: Turn, now: float, response: Any) -> None:
-        if turn is not self.turn:
-            return
-        self.turn = None
+        if turn is self.turn:
+            self.turn = None
+            self._tell_done(turn, now, _failure(response) if turn.status == "failed" else turn)
+
+    def _end_turn(self, status: Any, now: float, outcome: Any = None) -> None:
+        """End the current turn: a newer one begins, or nothing more can come of it."""
+        turn, self.turn = self.turn, None
+        if turn is not None:
+            turn.status = status
+            self._tell_done(turn, now, outcome)
+
+    def _tell_done(self, turn: Turn, now: float, outcome: Any = None) -> None:
+        """Publish the end of a turn, and give who waits for it the outcome: the turn itself, or an exception."""
         turn.mark("done", now)
         self.effects.after.append(local.TurnDone(turn=turn))
-        self._settle_turn(turn, _failure(response) if turn.status == "failed" else turn)
-
-    def _end_turn(self, status: Any, now: float) -> None:
-        """End the current turn because a newer one begins."""
-        if (turn := self.turn) is not None:
-            turn.status = status
-            self._end_this_turn(turn, now, None)
-
-    def _settle_turn(self, turn: Turn, outcome: Any) -> None:
-        waiter = self._turn_waiters.pop(id(turn), None)
+        waiter = self._turn_waiters.pop(turn, None)
         if waiter is not None:
-            self.effects.settled.append((waiter, outcome))
+            self.effects.settled.append((waiter, outcome or turn))
 
     def _serve_owed(self) -> None:
         """Send the next response that is owed, if nothing stands against it."""
@@ -485,7 +531,7 @@ class Core:
 
     def _will_hear(self) -> bool:
         """Say whether the server, once the user has stopped, answers by itself, and so hears what is sent now."""
-        return self._incoming is not None and id(self._incoming) not in self._turn_waiters and self._answers_by_itself()
+        return self._incoming is not None and self._incoming not in self._turn_waiters and self._answers_by_itself()
 
     def _goes_on(self, turn: Turn) -> bool:
         return self.response_active or bool(self._owed) or self._batches.hold(turn)
@@ -529,7 +575,7 @@ class Core:
         if self._active is not None and self._interrupts():
             self.effects.before.append(local.AudioFlush(response_id=self._active))
         if self._incoming is None:
-            self._begin_turn(now)
+            self._incoming = self._new_turn(now)
 
     def speech_stopped(self, event: server.InputAudioBufferSpeechStopped, now: float) -> None:
         """The user has stopped; what waited for it goes out, unless the server answers by itself."""
@@ -558,6 +604,22 @@ class Core:
         turn = self._incoming or self.turn
         if turn is not None and not turn.user_text:
             turn.user_text = event.transcript
+
+    def committed(self, event: server.InputAudioBufferCommitted, now: float) -> None:
+        """What was said is an item now."""
+        self._hush(now)
+        self.acknowledged(event, now)
+
+    def cleared(self, event: server.InputAudioBufferCleared, now: float) -> None:
+        """What was said is thrown away, and with it whatever the server heard begin."""
+        self._hush(now)
+        self.acknowledged(event, now)
+
+    def _hush(self, now: float) -> None:
+        """Nobody speaks into an empty buffer: no `speech_stopped` may follow."""
+        if self.user_speaking:
+            self.user_speaking = False
+            self._serve_owed()
 
     # Items.
 
@@ -644,8 +706,8 @@ TABLE: Final[dict[type[Event], Apply]] = {
     transcription.ConversationItemInputAudioTranscriptionCompleted: Core.transcribed,
     server.InputAudioBufferSpeechStarted: Core.speech_started,
     server.InputAudioBufferSpeechStopped: Core.speech_stopped,
-    server.InputAudioBufferCommitted: Core.acknowledged,
-    server.InputAudioBufferCleared: Core.acknowledged,
+    server.InputAudioBufferCommitted: Core.committed,
+    server.InputAudioBufferCleared: Core.cleared,
 }
 
 QUIET: Final[dict[type[Event], Apply]] = {

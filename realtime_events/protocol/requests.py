@@ -96,6 +96,11 @@ class Requests:
         """Drop a request that was answered by something else than an acknowledgement."""
         self._sent.pop(event.event_id or "", None)
 
+    def abandon(self, event: ClientEvent) -> None:
+        """Nobody awaits a request any more; it stays in its place, so that a late answer is not taken for another's."""
+        if (request := self._sent.get(event.event_id or "")) is not None:
+            request.waiter = None
+
     def take_all(self) -> list[Request]:
         """Take out everything, because no answer can come any more."""
         requests = list(self._sent.values())
@@ -108,7 +113,7 @@ def _names_same_item(sent: Any, event: Any) -> bool:
     if isinstance(sent, client.SessionUpdate | client.InputAudioBufferCommit | client.InputAudioBufferClear):
         return True
     asked = sent.item.id if isinstance(sent, client.ConversationItemCreate) else sent.item_id
-    answered = getattr(event, "item_id", None) or event.item.id
+    answered = event.item.id if hasattr(event, "item") else event.item_id
     return bool(asked == answered)
 
 

@@ -16,9 +16,15 @@ from realtime_events.events import (
     SERVER_EVENTS,
     AudioFlush,
     ConversationItemCreate,
+    ConversationItemDelete,
+    ConversationItemDeleted,
+    ConversationItemTruncate,
+    ConversationItemTruncated,
     ErrorDetails,
     ErrorEvent,
     FailureDetails,
+    InputAudioBufferCleared,
+    InputAudioBufferCommitted,
     InputAudioBufferSpeechStarted,
     InputAudioBufferSpeechStopped,
     Item,
@@ -33,6 +39,8 @@ from realtime_events.events import (
     ResponseOutputTextDelta,
     ResponseOutputTextDone,
     SessionCreated,
+    SessionUpdate,
+    SessionUpdated,
     StatusDetails,
     ToolCall,
     ToolResult,
@@ -492,3 +500,161 @@ def test_state_never_raises_whatever_arrives_in_whatever_order(events: list[Any]
 
 def test_there_are_samples_of_every_server_event() -> None:
     assert {type(event) for event in SAMPLES} >= set(SERVER_EVENTS)
+
+
+# ── asks that end early, and servers that leave things out ───────────────────────────────────────────────────────────
+
+
+def refusal(event: Any, code: str = "rate_limit_exceeded") -> ErrorEvent:
+    return ErrorEvent(error=ErrorDetails(type="invalid_request_error", code=code, event_id=event.event_id))
+
+
+def test_an_ask_that_was_given_up_does_not_get_in_the_way_of_the_next_nor_lend_it_its_answer() -> None:
+    """B11: the response that was asked for first belongs to nobody, the second one to the second ask."""
+    bench = Bench()
+    first = bench.core.ask(user("one"), 0.0, "first")
+    bench.drain()
+    bench.core.give_up(first, 0.0)
+    bench.ask("two", "second")
+    bench.hear(created(1), delta("answer to one"), done(1))
+    assert bench.settled == [] and bench.kinds() == ["message", "response.create", "message", "response.create"]
+    bench.hear(created(2), delta("answer to two", 2), done(2))
+    [(waiter, turn)] = bench.settled
+    assert waiter == "second" and turn.text == "answer to two"
+    started = [event.turn for event in bench.events if isinstance(event, TurnStarted)]
+    assert {id(turn) for turn in started} == {id(event.turn) for event in bench.events if isinstance(event, TurnDone)}
+
+
+def test_an_ask_that_was_given_up_before_its_response_was_asked_for_asks_for_none() -> None:
+    bench = Bench()
+    bench.hear(created(1))
+    turn = bench.core.ask(user("never mind"), 0.0, "waiter")
+    bench.core.give_up(turn, 0.0)
+    bench.drain()
+    bench.hear(done(1))
+    assert bench.kinds() == ["message"] and turn.status == "cut"
+
+
+def test_an_ask_whose_item_is_refused_fails() -> None:
+    """B11."""
+    bench = Bench()
+    bench.ask("Hello?")
+    bench.hear(refusal(bench.sent[0]))
+    [(waiter, error)] = bench.settled
+    assert waiter == "waiter" and isinstance(error, ServerError)
+    assert [type(event) for event in bench.events] == [TurnStarted, TurnDone]
+
+
+def test_a_refusal_that_an_ask_raises_is_not_reported_as_rejected_too() -> None:
+    """B11: `send.rejected` is for what nobody awaits."""
+    bench = Bench()
+    bench.ask("Hello?")
+    bench.hear(refusal(bench.sent[1]))
+    assert isinstance(bench.settled[0][1], ServerError)
+    assert [type(event) for event in bench.events] == [TurnStarted, TurnDone]
+
+
+def test_a_refused_response_fails_no_ask_but_its_own() -> None:
+    """B11: the request that was refused is another's; the ask still waits for its turn."""
+    bench = Bench()
+    other = ResponseCreate(event_id="mine")
+    bench.core.sent(other, 0.0)
+    bench.ask("Hello?")
+    bench.hear(refusal(other))
+    assert bench.settled == [] and bench.kinds() == ["message", "response.create"]
+    bench.hear(created(1), done(1))
+    assert bench.settled[0][1].status == "completed"
+
+
+def test_an_ask_whose_follow_up_is_refused_fails_instead_of_waiting_for_ever() -> None:
+    bench = Bench()
+    bench.ask("Weather?")
+    bench.hear(created(1), *call_events("call_1"), done(1, call_item("call_1")))
+    bench.answer("call_1")
+    bench.hear(refusal(bench.sent[-1]))
+    [(_, error)] = bench.settled
+    assert isinstance(error, ServerError) and bench.core.turn is None
+
+
+def test_every_turn_that_was_started_is_done_also_if_an_ask_overtakes_speech() -> None:
+    bench = Bench()
+    bench.hear(InputAudioBufferSpeechStarted(item_id="u", audio_start_ms=0))
+    bench.ask("typed")
+    bench.hear(InputAudioBufferSpeechStopped(item_id="u", audio_end_ms=9), created(1), done(1))
+    started = [event.turn for event in bench.events if isinstance(event, TurnStarted)]
+    finished = [event.turn for event in bench.events if isinstance(event, TurnDone)]
+    assert len(started) == 2 and started == finished
+
+
+def test_an_ask_during_a_tool_round_waits_and_does_not_take_the_rounds_answer() -> None:
+    """B32: the follow-up belongs to the turn whose tools it follows."""
+    bench = Bench()
+    bench.ask("Weather?", "first")
+    bench.hear(created(1), *call_events("call_1"), done(1, call_item("call_1")))
+    bench.answer("call_1")
+    bench.ask("And the time?", "second")
+    bench.hear(created(2), delta("18 °C", 2), done(2), created(3), delta("Noon", 3), done(3))
+    assert [(waiter, turn.text) for waiter, turn in bench.settled] == [("first", "18 °C"), ("second", "Noon")]
+
+
+def test_a_response_whose_beginning_was_not_heard_still_answers_the_ask() -> None:
+    """B01: one malformed `response.created` leaves nobody waiting."""
+    bench = Bench()
+    bench.ask("Hello?")
+    bench.hear(delta("Hi"), done(1), done(1))
+    assert [turn.text for _, turn in bench.settled] == ["Hi"]
+    assert not bench.core.response_active
+
+
+def test_a_delta_after_the_end_of_its_response_leaves_nothing_behind() -> None:
+    """B40: the ending must not say that it cut a response."""
+    bench = Bench()
+    bench.hear(created(1), done(1), delta("late"))
+    assert bench.core.cut(ConnectionError(), 0.0) is False
+
+
+@pytest.mark.parametrize("end", [InputAudioBufferCleared(), InputAudioBufferCommitted(item_id="u")])
+def test_an_ask_made_while_somebody_spoke_goes_out_when_the_buffer_is_emptied(end: Any) -> None:
+    bench = Bench()
+    bench.hear(InputAudioBufferSpeechStarted(item_id="u", audio_start_ms=0))
+    bench.ask("typed")
+    assert bench.kinds() == ["message"]
+    bench.hear(end)
+    assert bench.kinds() == ["message", "response.create"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "heard"),
+    [
+        (ConversationItemDelete(event_id="e", item_id="i"), ConversationItemDeleted(item_id="")),
+        (
+            ConversationItemTruncate(event_id="e", item_id="i", audio_end_ms=0),
+            ConversationItemTruncated(item_id="", content_index=0, audio_end_ms=0),
+        ),
+    ],
+)
+def test_an_acknowledgement_without_an_id_acknowledges_nothing_and_harms_nothing(sent: Any, heard: Any) -> None:
+    """B01: State never raises on an event."""
+    bench = Bench()
+    bench.core.sent(sent, 0.0, "waiter")
+    bench.hear(heard)
+    assert bench.settled == []
+
+
+def test_a_request_that_nobody_awaits_any_more_keeps_its_place_but_takes_no_blame() -> None:
+    """B11, B13: a late `session.updated` is the answer to the update that timed out, not to the next one."""
+    bench = Bench()
+    first, second = (SessionUpdate(event_id=name, session=SessionConfig()) for name in ("first", "second"))
+    bench.core.sent(first, 0.0, "first")
+    bench.core.abandon(first)
+    bench.core.sent(second, 0.0, "second")
+    late, timely = (SessionUpdated(session=SessionConfig(instructions=words)) for words in ("late", "timely"))
+    bench.hear(late)
+    assert bench.settled == []
+    bench.hear(timely)
+    assert bench.settled == [("second", timely)]
+    bench.core.sent(first, 0.0, "first")
+    bench.core.abandon(first)
+    bench.core.sent(second, 0.0, "second")
+    bench.hear(ErrorEvent(error=ErrorDetails(type="invalid_request_error", message="no")))
+    assert isinstance(bench.settled[1][1], ServerError) and bench.settled[1][0] == "second"
