@@ -33,7 +33,7 @@ def command(arguments: argparse.Namespace) -> int:
     from ..simulator import Simulator
 
     organs = (
-        _local_organs() if arguments.local else {"recogniser": ears([packaged_clip(), *map(clip_of, arguments.clip)])}
+        local_organs() if arguments.local else {"recogniser": ears([packaged_clip(), *map(clip_of, arguments.clip)])}
     )
     simulator = Simulator(
         host=arguments.host,
@@ -46,7 +46,7 @@ def command(arguments: argparse.Namespace) -> int:
     return asyncio.run(_serve(simulator))
 
 
-def _local_organs() -> dict[str, Any]:
+def local_organs() -> dict[str, Any]:
     """Load what this machine has of the extra `local`, and say which parts of the simulator stay as they are.
 
     Raises:

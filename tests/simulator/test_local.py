@@ -16,6 +16,7 @@ import pytest
 from realtime_events import Realtime
 from realtime_events.audio import PCM16, read_wav
 from realtime_events.audio.samples import from_samples
+from realtime_events.cli.simulate import local_organs
 from realtime_events.exceptions import AudioFormatError, ConfigurationError, MissingExtra
 from realtime_events.integrations.local import HibariVoice, MoonshineRecogniser, SileroVad
 from realtime_events.options import Options
@@ -183,3 +184,21 @@ def test_without_its_packages_each_names_the_command_that_installs_them(
     with pytest.raises(MissingExtra, match=r'pip install "realtime-events\[local\]"') as missing:
         make()
     assert missing.value.extra == "local"
+
+
+def test_the_command_line_keeps_what_is_built_in_for_what_is_missing(
+    ears: MoonshineRecogniser, voice: HibariVoice, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`simulate --local` works as far as the machine's wheels go, and says how far."""
+    monkeypatch.setitem(sys.modules, "moonshine_voice", None)
+    assert sorted(local_organs()) == ["vad", "voice"]
+    told = capsys.readouterr().err
+    assert "built-in recogniser" in told
+    assert "moonshine-voice" in told
+
+
+def test_the_command_line_refuses_to_pretend_where_all_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in PACKAGES:
+        monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtra):
+        local_organs()
