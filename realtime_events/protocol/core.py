@@ -326,7 +326,7 @@ class Core:
 
     def _running(self, response_id: str) -> RunningResponse:
         running = self._responses.get(response_id)
-        if response.id and response.id in self._ended:
+        if response_id in self._ended:
             return RunningResponse(response_id)  # A latecomer: nobody looks at it any more.
         if running is None:
             running = self._responses[response_id] = RunningResponse(response_id)
