@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
+FOLDER = Path(__file__).parent.parent / "examples"
+EXAMPLES = sorted([*FOLDER.glob("*.py"), *FOLDER.glob("*/main.py")])
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: str(example.relative_to(FOLDER)))
 def test_an_example_runs_to_its_end(example: Path, tmp_path: Path, child_environment: dict[str, str]) -> None:
     """An example ends by itself, shows something, and leaves its files where it was started."""
     done = subprocess.run(
@@ -30,7 +31,7 @@ def test_an_example_runs_to_its_end(example: Path, tmp_path: Path, child_environ
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: str(example.relative_to(FOLDER)))
 def test_an_example_says_what_it_shows(example: Path) -> None:
     """The first line of an example is a sentence about it."""
     assert example.read_text("utf-8").startswith('"""')
@@ -38,4 +39,4 @@ def test_an_example_says_what_it_shows(example: Path) -> None:
 
 def test_there_are_examples() -> None:
     """An empty folder would pass every test above."""
-    assert len(EXAMPLES) >= 3
+    assert len(EXAMPLES) >= 8

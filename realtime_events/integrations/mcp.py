@@ -151,7 +151,9 @@ class McpServer(Plugin):
                 ready.set_result([self._tool(client, _wire(listed)) for listed in await _all_tools(client)])
                 await stop.wait()
         except BaseException as error:
-            if ready.done():
+            if stop.is_set():
+                log.debug("the MCP server %s had to be cut off", one_line(self.label, limit=200))
+            elif ready.done():
                 log.warning("the MCP server %s ended: %s", one_line(self.label, limit=200), type(error).__name__)
             else:
                 ready.set_exception(error)
