@@ -195,14 +195,13 @@ async def test_the_simulator_by_itself_holds_a_spoken_turn_with_a_tool_and_an_in
                 client.realtime.connect(model=MODEL) as connection,
             ):
                 seen = Seen(connection)
-                choice = {"type": "function", "name": "get_weather"}
-                await connection.session.update(session={"type": "realtime", "tools": [WEATHER], "tool_choice": choice})
+                await connection.session.update(session={"type": "realtime", "tools": [WEATHER]})
                 await seen.speak(speech("weather_bern.wav"))
                 (call,) = (await seen.until("response.done")).response.output
-                assert (call.type, call.name) == ("function_call", "get_weather")
+                assert (call.type, call.name, call.arguments) == ("function_call", "get_weather", '{"city":"Bern"}')
                 output = {"type": "function_call_output", "call_id": call.call_id, "output": STORY}
                 await connection.conversation.item.create(item=output)
-                await connection.response.create(response={"tool_choice": "none"})
+                await connection.response.create()
                 await seen.until("response.output_audio.delta")
                 await seen.speak(speech("stop.wav"))
                 response = (await seen.until("response.done")).response
