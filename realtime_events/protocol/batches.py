@@ -6,6 +6,7 @@ Before it: `core.py`, which hears of calls and answers; after it: `core.py` agai
 
 from __future__ import annotations
 
+import weakref
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -29,7 +30,7 @@ class ToolLimits:
     Attributes:
         rounds_per_turn: After so many responses with calls in one turn, a last one is asked for without tools.
         calls_per_response: Further calls of one response are answered unrun.
-        calls_per_minute: As are calls beyond this rate, in any minute of a session.
+        calls_per_minute: As are calls beyond this rate, in any minute of one turn.
         parallel: How many calls of a session run at once; more wait.
         identical: How often in a row one tool may be called with the same arguments in a turn.
     """
@@ -74,6 +75,7 @@ class Batches:
         self._running: dict[str, Batch] = {}
         self._unsettled: dict[Batch, None] = {}
         self._times: deque[float] = deque()
+        self._timed_turn: weakref.ref[Turn] | None = None
 
     def knows(self, call_id: str) -> bool:
         """Say whether the call was begun before, be it answered or not."""
@@ -105,6 +107,9 @@ class Batches:
             return f"{limits.rounds_per_turn} rounds of tool calls in one turn are the limit; answer with what you know"
         if batch.size > limits.calls_per_response:
             return f"{limits.calls_per_response} tool calls in one response are the limit; make the rest in the next"
+        if batch.turn is not None and (self._timed_turn is None or self._timed_turn() is not batch.turn):
+            self._timed_turn = weakref.ref(batch.turn)
+            self._times.clear()
         while self._times and self._times[0] <= now - MINUTE_S:
             self._times.popleft()
         if len(self._times) >= limits.calls_per_minute:

@@ -33,7 +33,7 @@ class RunningResponse:
         return "\n".join(filter(None, ("".join(pieces) for pieces in self.parts.values())))
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, weakref_slot=True)
 class Turn:
     """One user input and all responses it causes.
 

@@ -51,6 +51,7 @@ from realtime_events.events import (
 from realtime_events.events.session import AudioConfig, AudioInput, SessionConfig, TurnDetection
 from realtime_events.protocol.batches import Batches, ToolLimits, WhenDone, output_item_id
 from realtime_events.protocol.core import QUIET, TABLE, Core
+from realtime_events.protocol.turns import Turn
 
 
 class Bench:
@@ -304,6 +305,8 @@ def test_calls_beyond_a_limit_are_started_with_the_reason_why_they_must_not_run(
         refused.append(batches.begin(call, None, now))
     assert [number for number, reason in enumerate(refused) if "in one response" in reason] == [16, 33, 50, 67]
     assert [number for number, reason in enumerate(refused) if "in a minute" in reason] == [63, 64, 65, 66, 68, 69]
+    other = ToolCall(call_id="other", name="f", arguments="{}", response_id="resp_8")
+    assert batches.begin(other, Turn(started_s=0.0), now) == "", "a new turn counts anew"
     late = ToolCall(call_id="late", name="f", arguments="{}", response_id="resp_9")
     assert batches.begin(late, None, 60.0) == ""
 
