@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from realtime_events import Realtime, RemoteProtocolError, ToolError, hosted_mcp
 from realtime_events.events import ConversationItemCreate, Item, McpListedTool, ResponseCreate
@@ -29,6 +31,15 @@ def echo(**options: Any) -> McpServer:
 
 def owners() -> list[str]:
     return [task.get_name() for task in asyncio.all_tasks() if "integrations.mcp" in task.get_name()]
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def every_server_has_ended() -> AsyncIterator[None]:
+    """B46: a program may take its time to end, but it ends by itself."""
+    yield
+    async with asyncio.timeout(WAIT_S):
+        while owners():
+            await asyncio.sleep(0)
 
 
 async def test_the_tools_of_a_local_server_become_tools_of_a_session() -> None:
