@@ -163,17 +163,11 @@ class Realtime(Emitter):
             result = plugin.setup(session)
             if inspect.isawaitable(result):
                 await result
+            session.prepared.append(plugin)
 
     async def tear_down(self, session: Session) -> None:
-        """Let every plugin clean up after a session; a failing or hanging one keeps nobody."""
-        for plugin in self.plugins:
-            try:
-                async with asyncio.timeout(PLUGIN_CLOSE_TIMEOUT_S):
-                    result = plugin.close(session)
-                    if inspect.isawaitable(result):
-                        await result
-            except Exception:
-                log.exception("plugin %s failed to close", type(plugin).__name__)
+        """Let every plugin that was set up clean up after a session; a failing or hanging one keeps nobody."""
+        await asyncio.gather(*(_closed(plugin, session) for plugin in session.prepared))
 
     def _session(self, changes: Mapping[str, Any]) -> Session:
         """Make the session that `connect` opens."""
@@ -209,6 +203,16 @@ class Connecting:
 
     async def _open(self) -> Session:
         return await self._app._session(self._changes).open()  # pyright: ignore[reportPrivateUsage]
+
+
+async def _closed(plugin: Plugin, session: Session) -> None:
+    try:
+        async with asyncio.timeout(PLUGIN_CLOSE_TIMEOUT_S):
+            result = plugin.close(session)
+            if inspect.isawaitable(result):
+                await result
+    except Exception:
+        log.exception("plugin %s failed to close", type(plugin).__name__)
 
 
 @asynccontextmanager

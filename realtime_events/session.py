@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .app import Realtime
     from .endpoint import Endpoint
     from .overloads import StreamOf, WaitFor
+    from .plugin import Plugin
     from .transport import Ending, Transport
 
 log = logging.getLogger("realtime_events.session")
@@ -86,6 +87,7 @@ class Session:
 
     Attributes:
         state: Yours: a namespace for whatever the application wants to keep with the session.
+        prepared: The plugins that were set up for the session, and will be closed with it.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class Session:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.state = SimpleNamespace()
+        self.prepared: list[Plugin] = []
         self._app = app
         self._endpoint = endpoint
         self._model = model
@@ -207,6 +210,8 @@ class Session:
             wanted = msgspec.structs.replace(wanted, tools=tools)
         if any(value is not msgspec.UNSET for value in msgspec.structs.asdict(wanted).values()):
             await self._update(wanted, self._options.connect_timeout_s)
+        if self._connection.ended.done():
+            raise self._connection.lost()
         place = url.partition("?")[0]
         log.info("session %s is open at %s", self.id, place)
         self._dispatcher.publish(local.ConnectionOpened(session_id=self.id, url=place))
@@ -225,9 +230,12 @@ class Session:
     async def _close(self) -> None:
         reason, code = self._why or MANNERS[0], 1011 if self._why else MANNERS[1]
         await self._connection.close(code, reason)
-        await self._app.tear_down(self)
-        await self._runner.close()
-        await self._dispatcher.finish(LANE_GRACE_S, self._spared)
+        # Side by side: each is bounded, and together they are to take no longer than the longest.
+        await asyncio.gather(
+            self._app.tear_down(self),
+            self._runner.close(spare=self._spared),
+            self._dispatcher.finish(LANE_GRACE_S, self._spared),
+        )
 
     async def wait_closed(self) -> Ending:
         """Wait until the connection has ended for good, and say how."""

@@ -16,7 +16,7 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Set
 from typing import Any
 
 import msgspec
@@ -182,17 +182,18 @@ class ToolRunner:
             if running.options.on_interrupt == "cancel":
                 self.cancel(running.call.call_id, reason="the user interrupted")
 
-    async def close(self, *, grace_s: float = 0.25) -> None:
+    async def close(self, *, grace_s: float = 0.25, spare: Set[asyncio.Task[Any]] = frozenset()) -> None:
         """Stop every call and wait up to `grace_s` for the tasks to end; threads end after the job they are at.
 
-        May be called by a tool, and twice.
+        Twice is fine. The tasks to spare are those that asked for it: a tool that closes its own session is not
+        cancelled; its call is answered, and it ends by itself.
         """
         self._closed = True
         try:
-            for call_id in list(self._running):
-                self.cancel(call_id, reason="the session was closed")
-            # A tool that closes its own session is not cancelled: its call is answered, and it ends by itself.
-            ending = self._tasks - {asyncio.current_task()}
+            for running in list(self._running.values()):
+                closed = ToolError(f"{running.call.name!r} gave no result: the session was closed")
+                self._settle(running, _failure(running.call, running.tool, closed))
+            ending = self._tasks - spare - {asyncio.current_task()}
             for task in ending:
                 task.cancel()
             if ending:

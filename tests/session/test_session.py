@@ -15,8 +15,10 @@ from realtime_events import (
     ConfigurationError,
     ConnectionLostError,
     Endpoint,
+    Plugin,
     Realtime,
     ServerError,
+    Session,
     SessionConfig,
     system,
     user,
@@ -595,3 +597,85 @@ async def test_a_frame_that_is_no_event_is_warned_of_once_and_changes_nothing(ca
     assert [event.raw for event in malformed] == [b"\x1b[31mINFO root:\r\nforged", b"[]"] and len(unknown) == 2
     warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert len(warnings) == 3 and not any("\x1b" in line or "\n" in line for line in warnings)
+
+
+# ── plugins, tools and the end ───────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_plugin_that_was_not_set_up_is_not_closed() -> None:
+    """B46: after a refused configuration there is nothing to clean up."""
+    closed: list[str] = []
+
+    class Memory(Plugin):
+        def close(self, session: Any) -> None:
+            closed.append("closed")
+
+    rt, peer = Realtime(instructions="x"), Peer(answers_updates=False)
+    rt.include(Memory())
+    async with asyncio.timeout(5):
+        with pytest.raises(TimeoutError):
+            await joined(peer, rt, connect_timeout_s=0.01)
+    assert closed == []
+
+
+async def test_hanging_plugins_and_handlers_together_do_not_delay_the_close() -> None:
+    """B40: a second in all."""
+    never = asyncio.Event()
+
+    class Stuck(Plugin):
+        async def close(self, session: Any) -> None:
+            await never.wait()
+
+    rt, peer, started = Realtime(), Peer(), asyncio.Event()
+    for _ in range(3):
+        rt.include(Stuck())
+
+    @rt.on("input_audio_buffer.speech_started")
+    async def stuck(event: Any) -> None:
+        started.set()
+        await never.wait()
+
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(5):
+        async with joined(peer, rt):
+            peer.say(SPEECH)
+            await started.wait()
+            before = loop.time()
+        assert loop.time() - before < 1.0
+
+
+async def test_a_server_that_closes_right_after_the_greeting_makes_connect_fail() -> None:
+    """B40: nobody is given a session that has ended."""
+    rt, peer, opened = Realtime(), Peer(), []
+    rt.on("connection.opened", opened.append)
+
+    async def dial(*args: Any) -> Any:
+        door = await peer.dial(*args)
+        peer.close(1013, "try again later")
+        return door
+
+    async with asyncio.timeout(5):
+        with pytest.raises(ConnectionLostError, match="1013"):
+            await rt.connect(endpoint=peer.endpoint, dial=dial)
+    assert opened == []
+
+
+async def test_a_tool_may_close_its_own_session_and_goes_on() -> None:
+    """B40."""
+    rt, peer, steps = Realtime(), Peer(), []
+
+    @rt.tool
+    async def hang_up(session: Session) -> str:
+        """Hang up."""
+        await session.close()
+        steps.append("went on")
+        return "bye"
+
+    call = {"type": "function_call", "id": "item_1", "call_id": "call_1", "name": "hang_up", "arguments": "{}"}
+    async with asyncio.timeout(5), joined(peer, rt) as session:
+        peer.say(ResponseCreated(response=Response(id="resp_1", conversation_id="conv_1")))
+        peer.say({"type": "response.output_item.done", "event_id": "e", "response_id": "resp_1", "item": call})
+        await session.wait_closed()
+        while not steps:
+            await asyncio.sleep(0)
+    assert steps == ["went on"]
