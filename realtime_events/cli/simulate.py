@@ -32,9 +32,8 @@ def command(arguments: argparse.Namespace) -> int:
     """Run the simulator until SIGINT or SIGTERM."""
     from ..simulator import Simulator
 
-    organs = (
-        local_organs() if arguments.local else {"recogniser": ears([packaged_clip(), *map(clip_of, arguments.clip)])}
-    )
+    clips = [packaged_clip(), *map(clip_of, arguments.clip)]
+    organs: dict[str, Any] = local_organs() if arguments.local else {"recogniser": ears(clips)}
     simulator = Simulator(
         host=arguments.host,
         port=arguments.port,
