@@ -166,7 +166,7 @@ class Connection:
             dispatcher.publish(local.FrameReceived(data=data, event=event))
         apply = QUIET.get(kind)
         if apply is not None:
-            apply(self._core, event, self._clock())
+            apply(self._core, event, self._clock)
         elif kind in TABLE:
             self._apply(event)
             return self._yields()

@@ -244,7 +244,7 @@ class ResponseContentPartDone(ServerEvent, frozen=True, kw_only=True, tag="respo
     part: ContentPart = ContentPart()
 
 
-class ResponseOutputTextDelta(DeltaEvent, frozen=True, kw_only=True, tag="response.output_text.delta"):
+class ResponseOutputTextDelta(DeltaEvent, frozen=True, kw_only=True, gc=False, tag="response.output_text.delta"):
     """The next piece of a text part."""
 
     response_id: str
@@ -264,7 +264,7 @@ class ResponseOutputTextDone(ServerEvent, frozen=True, kw_only=True, tag="respon
     text: str = ""
 
 
-class ResponseOutputAudioDelta(DeltaEvent, frozen=True, kw_only=True, tag="response.output_audio.delta"):
+class ResponseOutputAudioDelta(DeltaEvent, frozen=True, kw_only=True, gc=False, tag="response.output_audio.delta"):
     """The next piece of an audio part: `delta` is bytes in the session's output format."""
 
     response_id: str
@@ -284,7 +284,7 @@ class ResponseOutputAudioDone(ServerEvent, frozen=True, kw_only=True, tag="respo
 
 
 class ResponseOutputAudioTranscriptDelta(
-    DeltaEvent, frozen=True, kw_only=True, tag="response.output_audio_transcript.delta"
+    DeltaEvent, frozen=True, kw_only=True, gc=False, tag="response.output_audio_transcript.delta"
 ):
     """The next words of what an audio part says; runs ahead of the playback."""
 

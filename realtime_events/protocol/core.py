@@ -6,7 +6,8 @@ Before it: canonical (GA) server events and the session's commands; after it: `E
 
 `TABLE` maps an event class to the method that it concerns; classes that concern nothing here are not in it. A method
 takes the event and the time, and gives None (publish the event as it is), another event (publish that one instead) or
-`SWALLOW`. `QUIET` is the same for the deltas, the many: their methods have no effects, so nobody needs to look for any.
+`SWALLOW`. `QUIET` is the same for the deltas, the many: their methods have no effects, so nobody needs to look for any,
+and take a clock instead of the time, because most of them need none.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from .hosted import HostedMcp
 from .requests import Requests, server_error
 from .turns import RunningResponse, Turn
 
+Clock = Callable[[], float]
 SWALLOW: Final = object()
 NO_OTHER_LIMITS: Final = ToolLimits()
 SAID_BY: Final = "said_by_tool_call"
@@ -332,12 +334,12 @@ class Core:
             running = self._responses[response_id] = RunningResponse(response_id)
         return running
 
-    def text_delta(self, event: Any, now: float) -> None:
+    def text_delta(self, event: Any, clock: Clock) -> None:
         """More text of a part."""
         if event.item_id == self._last_item and event.content_index == self._last_index:
             self._last_pieces.append(event.delta)
             return
-        self._begin_part(event, now).append(event.delta)
+        self._begin_part(event, clock()).append(event.delta)
 
     def _begin_part(self, event: Any, now: float) -> list[str]:
         """Find the pieces of a part, and keep them at hand: deltas of one part come in a row."""
@@ -356,21 +358,26 @@ class Core:
         """The whole transcript of a part, which wins over its deltas."""
         self._begin_part(event, now)[:] = [event.transcript]
 
-    def audio_delta(self, event: server.ResponseOutputAudioDelta, now: float) -> None:
+    def audio_delta(self, event: server.ResponseOutputAudioDelta, clock: Clock) -> None:
         """More audio: counted, and kept only where that was asked for."""
         running = self._last
         if running is None or running.id != event.response_id:
-            running = self._last = self._running(event.response_id)
-        turn = running.turn
-        if turn is None:
-            return
-        if not running.audio_bytes:
-            turn.mark("first_audio", now)
-        size = len(event.delta)
-        running.audio_bytes += size
-        turn.audio_ms += size / self._bytes_per_ms
-        if self._retain_audio_bytes and len(turn.audio) < self._retain_audio_bytes:
-            turn.audio += event.delta[: self._retain_audio_bytes - len(turn.audio)]
+            running = self._begin_audio(event.response_id, clock)
+        running.audio_bytes += len(event.delta)
+        if self._retain_audio_bytes:
+            self._retain(event.delta, running.turn)
+
+    def _begin_audio(self, response_id: str, clock: Clock) -> RunningResponse:
+        """Find the response of some audio, and keep it at hand: deltas of one response come in a row."""
+        running = self._last = self._running(response_id)
+        running.bytes_per_ms = self._bytes_per_ms
+        if running.turn is not None:
+            running.turn.mark("first_audio", clock())
+        return running
+
+    def _retain(self, audio: bytes, turn: Turn | None) -> None:
+        if turn is not None and (room := self._retain_audio_bytes - len(turn.audio)) > 0:
+            turn.audio += audio[:room]
 
     def response_done(self, event: server.ResponseDone, now: float) -> None:
         """A response has ended, and with it perhaps its turn or its batch of tool calls."""
@@ -710,7 +717,7 @@ TABLE: Final[dict[type[Event], Apply]] = {
     server.InputAudioBufferCleared: Core.cleared,
 }
 
-QUIET: Final[dict[type[Event], Apply]] = {
+QUIET: Final[dict[type[Event], Callable[[Core, Any, Clock], None]]] = {
     server.ResponseOutputTextDelta: Core.text_delta,
     server.ResponseOutputAudioTranscriptDelta: Core.text_delta,
     server.ResponseOutputAudioDelta: Core.audio_delta,

@@ -26,7 +26,11 @@ class RunningResponse:
     turn: Turn | None = None
     parts: dict[tuple[str, int], list[str]] = field(default_factory=dict[tuple[str, int], list[str]])
     audio_bytes: int = 0
-    call_ids: dict[str, None] = field(default_factory=dict[str, None])
+    bytes_per_ms: int = 1
+
+    def audio_ms(self) -> float:
+        """Give the milliseconds of audio received so far."""
+        return self.audio_bytes / self.bytes_per_ms
 
     def text(self) -> str:
         """Give the text and transcripts received so far, in the order in which their parts began."""
@@ -45,7 +49,6 @@ class Turn:
         timeline_ms: Milliseconds from the turn's start to `speech_end`, `response_created`, `first_delta`,
             `first_audio` and `done`; a mark that was not reached is missing.
         audio: The spoken audio in the session's output format, where `retain_audio` keeps it.
-        audio_ms: How many milliseconds of audio were received, kept or not.
         status: How the last response ended; `running` until then, `cut` where the connection or a newer turn ended it.
     """
 
@@ -56,10 +59,10 @@ class Turn:
     usage: Usage = field(default_factory=Usage)
     timeline_ms: dict[str, float] = field(default_factory=dict[str, float])
     audio: bytearray = field(default_factory=bytearray, repr=False)
-    audio_ms: float = 0.0
     status: TurnStatus = "running"
     rounds: int = 0
     _texts: list[str] = field(default_factory=list[str], repr=False)
+    _audio_ms: float = field(default=0.0, repr=False)
     _running: RunningResponse | None = field(default=None, repr=False)
 
     @property
@@ -67,6 +70,11 @@ class Turn:
         """What the assistant has written or said so far, tool rounds included."""
         live = self._running.text() if self._running is not None else ""
         return "\n".join(filter(None, (*self._texts, live)))
+
+    @property
+    def audio_ms(self) -> float:
+        """How many milliseconds of audio were received so far, kept or not."""
+        return self._audio_ms + (self._running.audio_ms() if self._running is not None else 0.0)
 
     def mark(self, what: Mark, now: float) -> None:
         """Note the first time something happens."""
@@ -83,6 +91,7 @@ class Turn:
             self._running = None
         if text := running.text() or text_of(response):
             self._texts.append(text)
+        self._audio_ms += running.audio_ms()
         self.responses.append(response)
         if response.usage:
             self.usage = add_usage(self.usage, response.usage)

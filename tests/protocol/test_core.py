@@ -68,8 +68,9 @@ class Bench:
 
     def hear(self, *events: Any) -> None:
         for event in events:
-            apply = QUIET.get(type(event)) or TABLE.get(type(event))
-            if apply is not None:
+            if (quiet := QUIET.get(type(event))) is not None:
+                quiet(self.core, event, lambda: self.now)
+            elif (apply := TABLE.get(type(event))) is not None:
                 apply(self.core, event, self.now)
             self.drain()
 
