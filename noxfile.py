@@ -122,6 +122,12 @@ def wheel(session: nox.Session) -> None:
     session.chdir(session.create_tmp())
     session.run("realtime-events", "demo")
     session.run("python", "-m", "realtime_events", "demo", "--json")
+    session.install(f"{ROOT}/examples/07_plugins")
+    # Without its folder on the path (-P), the bot finds the plugin only where it was installed.
+    named = "from realtime_events.plugin import installed_plugins; assert 'weather' in installed_plugins()"
+    session.run("python", "-P", "-c", named)
+    offline = {"OPENAI_API_KEY": None, "OPENAI_REALTIME_URL": None}
+    session.run("python", "-P", f"{ROOT}/examples/07_plugins/main.py", env=offline)
     session.install(*group("test"))
     session.run("pytest", *(f"{ROOT}/tests/test_{name}.py" for name in ("house", "examples", "readme")))
 
