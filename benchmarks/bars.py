@@ -77,16 +77,15 @@ def _bursts(results: Mapping[str, Runs]) -> Iterable[Verdict]:
 
 
 def _extras(results: Mapping[str, Runs]) -> Iterable[Verdict]:
-    for name, limit in (("send_audio", 1.5), ("tool_turn", 3.0)):
+    for name, limit in (("send_audio", 1.5), ("tool_answer", 3.0)):
         runs, metric = results.get(name, {}), SCENARIOS[name].metric
         if {OURS, FLOOR} <= runs.keys():
             ratio = median(runs, OURS, metric) / median(runs, FLOOR, metric)
             yield Verdict(SCENARIOS[name].title, f"at most {limit:g} × the floor", ratio, limit)
-    # The whole turn, so more than the way from the call's last event to its output, which is what the bars are for.
     for metric, limit_ms in (("ms", 1.0), ("p99_ms", 5.0)):
-        runs = results.get("tool_turn", {})
+        runs = results.get("tool_answer", {})
         if OURS in runs and metric in runs[OURS][0]:
-            what = f"{SCENARIOS['tool_turn'].title} ({'median' if metric == 'ms' else '99th in 100'})"
+            what = f"{SCENARIOS['tool_answer'].title} ({'median' if metric == 'ms' else '99th in 100'})"
             yield Verdict(what, f"at most {limit_ms:g} ms", median(runs, OURS, metric), limit_ms, unit="ms")
 
 

@@ -100,6 +100,17 @@ async def turn(client: type[Client], url: str, traffic: Traffic, count: int) -> 
     return {"ms": statistics.median(ranked) * 1e3, "p99_ms": ranked[len(ranked) * 99 // 100] * 1e3}
 
 
+async def answer(client: type[Client], url: str, traffic: Traffic, count: int) -> Numbers:
+    """Gives the time from a call's last events to the output of its tool, by the clock of the server on the wire."""
+    tally = Tally(traffic)
+    async with client(url, tally) as app, app.session() as live, asyncio.timeout(TIMEOUT_S):
+        for _ in range(count):
+            await live.respond()
+        await live.commit()
+    _, median_us, p99_us = (await tally.committed).split("_")
+    return {"ms": int(median_us) / 1e3, "p99_ms": int(p99_us) / 1e3}
+
+
 async def send(client: type[Client], url: str, traffic: Traffic, count: int) -> Numbers:
     """Gives the CPU time of sending one piece of audio, and makes sure that the server got every piece."""
     tally = Tally(traffic)
@@ -126,7 +137,7 @@ def _resident_bytes() -> int:
     return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-MEASURES = {measure.__name__: measure for measure in (burst, long, growth, idle, turn, send)}
+MEASURES = {measure.__name__: measure for measure in (burst, long, growth, idle, turn, answer, send)}
 
 
 def main() -> None:

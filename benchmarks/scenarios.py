@@ -120,6 +120,18 @@ _SCENARIOS = (
         is_extra=True,
     ),
     Scenario(
+        "tool_answer",
+        "From the last events of a call to the output of a tool that does nothing, on the wire",
+        "answer",
+        "ms",
+        "ms",
+        clients=(FLOOR, OURS, "openai_on"),
+        traffic=Traffic("text", responses=2, deltas=1, tool=True),
+        count=500,
+        rate_hz=500.0,
+        is_extra=True,
+    ),
+    Scenario(
         "paced_text",
         "1,000 text deltas a second",
         "burst",

@@ -3,7 +3,8 @@
 Owns as much WebSocket as a client of the Realtime API needs on loopback, by hand, so that it costs less than any
 client: the frames of a response are encoded when the server starts and written in large pieces. It answers
 `session.update`, sends the traffic at `response.create`, counts `input_audio_buffer.append` and tells the count at
-`commit`, and goes on after a tool call only when its output has come.
+`commit`, and goes on after a tool call only when its output has come. With a rate, the last events of a call come one
+period after the rest of the response, and `commit` is told how long their outputs took.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import asyncio
 import base64
 import hashlib
 import json
+import statistics
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +23,7 @@ from benchmarks.frames import Traffic, call_id, event_frame, response_frames, se
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 SLICE_BYTES = 1 << 16
+CALLED = b'"response.function_call_arguments.done"'
 OP_TEXT, OP_CLOSE, OP_PING, OP_PONG = 0x1, 0x8, 0x9, 0xA
 
 
@@ -32,12 +35,15 @@ class Script:
     rate_hz: float = 0.0
     frames: list[bytes] = field(init=False)
     whole: bytes = field(init=False)
-    with_call: bytes = field(init=False)
+    until_call: bytes = field(init=False)
+    from_call: bytes = field(init=False)
 
     def __post_init__(self) -> None:
         self.frames = response_frames(self.traffic)
         self.whole = b"".join(self.frames)
-        self.with_call = b"".join(response_frames(self.traffic, call=True))
+        calling = response_frames(self.traffic, call=True)
+        at = next(index for index, frame in enumerate(calling) if CALLED in frame)
+        self.until_call, self.from_call = b"".join(calling[:at]), b"".join(calling[at:])
 
 
 class Connection:
@@ -50,6 +56,8 @@ class Connection:
         self._responses = 0
         self._appends = 0
         self._call_id = ""
+        self._called_s = 0.0
+        self._answered_s: list[float] = []
         self._sending: asyncio.Task[None] | None = None
 
     async def serve(self) -> None:
@@ -109,24 +117,43 @@ class Connection:
         elif event["type"] == "conversation.item.create":
             self._on_item(event["item"])
         elif event["type"] == "input_audio_buffer.commit":
-            self._send({"type": "input_audio_buffer.committed", "item_id": f"item_{self._appends}"})
+            self._send({"type": "input_audio_buffer.committed", "item_id": self._told()})
 
     def _on_create(self) -> None:
         if not self._script.traffic.tool:
             self._sending = asyncio.create_task(self._send_responses(), name="bench responses")
         elif not self._call_id:  # Who asks for more without having answered the call waits in vain.
             self._responses += 1
-            calls = self._responses % 2 == 1
-            self._call_id = call_id(f"{self._responses:06d}") if calls else ""
-            self._writer.write(stamp(self._script.with_call if calls else self._script.whole, self._responses))
+            if self._responses % 2 == 1:
+                self._call_id = call_id(f"{self._responses:06d}")
+                self._sending = asyncio.create_task(self._send_call(), name="bench call")
+            else:
+                self._writer.write(stamp(self._script.whole, self._responses))
 
     def _on_item(self, item: dict[str, Any]) -> None:
-        self._send({"type": "conversation.item.added", "previous_item_id": None, "item": item})
         if item["type"] == "function_call_output" and item["call_id"] == self._call_id:
+            self._answered_s.append(time.perf_counter() - self._called_s)
             self._call_id = ""
+        self._send({"type": "conversation.item.added", "previous_item_id": None, "item": item})
 
     def _send(self, event: dict[str, Any]) -> None:
         self._writer.write(event_frame({"event_id": "event_bench", **event}))
+
+    def _told(self) -> str:
+        """Gives an id that carries what was measured: how many pieces came, or how long outputs took, in µs."""
+        if not self._answered_s:
+            return f"item_{self._appends}"
+        ranked = sorted(self._answered_s)
+        measured_s = (statistics.median(ranked), ranked[len(ranked) * 99 // 100])
+        return "_".join(["item", *(f"{value * 1e6:.0f}" for value in measured_s)])
+
+    async def _send_call(self) -> None:
+        number = self._responses
+        self._writer.write(stamp(self._script.until_call, number))
+        if self._script.rate_hz:
+            await asyncio.sleep(1 / self._script.rate_hz)
+        self._called_s = time.perf_counter()
+        self._writer.write(stamp(self._script.from_call, number))
 
     async def _send_responses(self) -> None:
         for _ in range(self._script.traffic.responses):

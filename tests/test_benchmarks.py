@@ -59,6 +59,16 @@ async def test_the_server_goes_on_after_a_call_once_it_has_the_output_of_the_too
     assert (tally.deltas, tally.responses) == (4, 4)
 
 
+async def test_the_server_tells_how_long_the_outputs_of_a_tool_took() -> None:
+    traffic = Traffic("text", responses=2, deltas=1, tool=True)
+    tally = Tally(traffic)
+    async with asyncio.timeout(10), serving(traffic) as url, floor.Client(url, tally) as app, app.session() as live:
+        await live.respond()
+        await live.commit()
+    median_us, p99_us = map(int, (await tally.committed).removeprefix("item_").split("_"))
+    assert 0 < median_us == p99_us < 10_000_000
+
+
 async def test_the_server_tells_how_many_pieces_of_audio_it_got() -> None:
     tally = Tally(TRAFFIC[1])
     async with asyncio.timeout(10), serving(TRAFFIC[1]) as url, floor.Client(url, tally) as app, app.session() as live:
