@@ -100,7 +100,7 @@ async def test_a_session_that_the_server_ends_is_told(start: Start, write: Write
             await child.says("opened")
             server.process.send_signal(signal.SIGTERM)
             await child.process.wait()  # While its prompt is still open: `ends` would close that first.
-                code, _, err = await child.ends()
+            code, _, err = await child.ends()
     assert code == 1
     assert "closed by the server with code 1001" in err
     assert "Traceback" not in err
