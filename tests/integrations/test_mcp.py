@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,9 @@ pytest.importorskip("mcp")
 from realtime_events.integrations.mcp import McpServer
 
 SERVER = Path(__file__).parent / "echo_server.py"
+HTTP_SERVER = SERVER.with_name("http_server.py")
 WAIT_S = 30
+COUNTING = [Step(emit=[Call("files_count", '{"upto":2}')]), Step(emit=[Say("Counted.")])]
 
 
 def echo(**options: Any) -> McpServer:
@@ -64,7 +68,7 @@ async def test_the_model_calls_a_local_server_and_its_progress_is_told() -> None
     rt, told = Realtime(session={"output_modalities": ["text"]}), []
     rt.on("tool.progress", lambda event: told.append((event.progress.text, event.progress.fraction)))
     rt.include(echo())
-    brain = ScriptBrain([Step(emit=[Call("files_count", '{"upto":2}')]), Step(emit=[Say("Counted.")])])
+    brain = ScriptBrain(COUNTING)
     async with asyncio.timeout(WAIT_S), Simulator(brain=brain) as sim, rt.connect(endpoint=sim.endpoint) as session:
         turn = await session.ask("Count to two.")
     assert [call.output for call in turn.tool_calls] == ["done"] and turn.text == "Counted."
@@ -89,6 +93,50 @@ async def test_one_server_serves_all_sessions_and_ends_with_the_last() -> None:
         await third.close()
         while owners():
             await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def serving_http() -> AsyncIterator[str]:
+    program = await asyncio.create_subprocess_exec(sys.executable, str(HTTP_SERVER), stdout=asyncio.subprocess.PIPE)
+    assert program.stdout is not None
+    try:
+        yield f"http://127.0.0.1:{int(await program.stdout.readline())}/mcp"
+    finally:
+        program.kill()
+        await program.wait()
+
+
+async def test_the_tools_of_a_server_reached_by_http_are_called_like_those_of_a_program() -> None:
+    """With progress on the way, failures as `ToolError`, and no task left at the end (B46)."""
+    rt, peer, told = Realtime(), Peer(), []
+    async with asyncio.timeout(WAIT_S), serving_http() as url:
+        rt.include(McpServer.http(url, prefix="h_"))
+        async with rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+            assert session.tools.names == ["h_echo", "h_files_count", "h_fail"]
+            assert await session.tools.call("h_echo", {"text": "hi", "times": 2}) == "hi hi"
+            with pytest.raises(ToolError, match="fail"):
+                await session.tools.call("h_fail")
+        rt, brain = Realtime(session={"output_modalities": ["text"]}), ScriptBrain(COUNTING)
+        rt.on("tool.progress", lambda event: told.append((event.progress.text, event.progress.fraction)))
+        rt.include(McpServer.http(url))
+        async with Simulator(brain=brain) as sim, rt.connect(endpoint=sim.endpoint) as session:
+            turn = await session.ask("Count to two.")
+        while owners():
+            await asyncio.sleep(0)
+    assert [call.output for call in turn.tool_calls] == ["done"] and told == [("at 1", 0.5), ("at 2", 1.0)]
+
+
+async def test_an_http_server_that_is_not_there_fails_the_connection() -> None:
+    """And cleans up (B46)."""
+    rt, peer = Realtime(), Peer()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    rt.include(McpServer.http(f"http://127.0.0.1:{port}/mcp"))
+    async with asyncio.timeout(WAIT_S):
+        with pytest.raises(ExceptionGroup) as failed:
+            await rt.connect(endpoint=peer.endpoint, dial=peer.dial)
+    assert failed.group_contains(Exception, match="(?i)connect")
+    assert owners() == []
 
 
 async def test_a_server_that_does_not_start_fails_the_connection() -> None:
