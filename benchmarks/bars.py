@@ -82,6 +82,9 @@ def _extras(results: Mapping[str, Runs]) -> Iterable[Verdict]:
         if {OURS, FLOOR} <= runs.keys():
             ratio = median(runs, OURS, metric) / median(runs, FLOOR, metric)
             yield Verdict(SCENARIOS[name].title, f"at most {limit:g} × the floor", ratio, limit)
+    for name, most_ms in (("tool_schemas", 100.0), ("tool_parallel", 115.0)):
+        if OURS in (runs := results.get(name, {})):
+            yield Verdict(SCENARIOS[name].title, f"at most {most_ms:g} ms", median(runs, OURS, "ms"), most_ms, "ms")
     for metric, limit_ms in (("ms", 1.0), ("p99_ms", 5.0)):
         runs = results.get("tool_answer", {})
         if OURS in runs and metric in runs[OURS][0]:

@@ -14,9 +14,11 @@ import statistics
 import sys
 import time
 import tracemalloc
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 from benchmarks.clients import TIMEOUT_S, Client, Tally, load
 from benchmarks.frames import Traffic, pieces
@@ -25,6 +27,7 @@ STATM = Path("/proc/self/statm")
 WARM_SESSIONS = 200
 MARK_EVERY = 1000
 WINDOWS = 10
+TOOL_S = 0.1
 
 Numbers = dict[str, float]
 
@@ -111,6 +114,67 @@ async def answer(client: type[Client], url: str, traffic: Traffic, count: int) -
     return {"ms": int(median_us) / 1e3, "p99_ms": int(p99_us) / 1e3}
 
 
+async def schemas(client: type[Client], url: str, traffic: Traffic, count: int) -> Numbers:
+    """Gives the time on the clock of making `count` tools of functions, the first ones of the process; no server."""
+    from realtime_events import Realtime
+
+    rt, functions = Realtime(), [_function(number) for number in range(count)]
+    before_s = time.perf_counter()
+    for function in functions:
+        rt.tool(function)
+    took_s = time.perf_counter() - before_s
+    if len(rt.tools) != count:
+        raise AssertionError(f"{len(rt.tools)} tools of {count} functions")
+    return {"ms": took_s * 1e3}
+
+
+def _function(number: int) -> Callable[..., Awaitable[str]]:
+    async def book(
+        city: str, day: Literal["today", "tomorrow"], guests: int = 2, wishes: list[str] | None = None
+    ) -> str:
+        """Book a table.
+
+        Args:
+            city: Where.
+            day: When.
+            guests: For how many.
+            wishes: What else matters.
+        """
+        return f"{city}, {day}, {guests}, {wishes}"
+
+    book.__name__ = f"book_{number}"
+    return book
+
+
+async def parallel(client: type[Client], url: str, traffic: Traffic, count: int) -> Numbers:
+    """Gives the time from the first arguments of `count` calls of a tool of 100 ms to the last `tool.done`."""
+    from realtime_events import Realtime
+    from realtime_events.simulator import Call, Say, ScriptBrain, Simulator, Step
+
+    rt, begun_s, ended_s = Realtime(session={"output_modalities": ["text"]}), [], []
+    rt.on("response.function_call_arguments.done", lambda _: begun_s.append(time.perf_counter()))
+    rt.on("tool.done", lambda _: ended_s.append(time.perf_counter()))
+
+    @rt.tool
+    async def slow() -> str:
+        await asyncio.sleep(TOOL_S)
+        return "done"
+
+    brain = ScriptBrain([Step(emit=[Call("slow", "{}") for _ in range(count)]), Step(emit=[Say("Done.")])])
+    async with (
+        asyncio.timeout(TIMEOUT_S),
+        Simulator(brain=brain, pace=None) as sim,
+        rt.connect(endpoint=sim.endpoint) as session,
+    ):
+        turn = await session.ask("Go.")
+    if [call.output for call in turn.tool_calls] != ["done"] * count or len(ended_s) != count:
+        raise AssertionError(f"{len(ended_s)} outputs of {count} calls")
+    by_hand_s = time.perf_counter()
+    await asyncio.gather(*(asyncio.sleep(TOOL_S) for _ in range(count)))
+    by_hand_s = time.perf_counter() - by_hand_s
+    return {"ms": (max(ended_s) - min(begun_s)) * 1e3, "by_hand_ms": by_hand_s * 1e3}
+
+
 async def send(client: type[Client], url: str, traffic: Traffic, count: int) -> Numbers:
     """Gives the CPU time of sending one piece of audio, and makes sure that the server got every piece."""
     tally = Tally(traffic)
@@ -137,7 +201,7 @@ def _resident_bytes() -> int:
     return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-MEASURES = {measure.__name__: measure for measure in (burst, long, growth, idle, turn, answer, send)}
+MEASURES = {measure.__name__: measure for measure in (burst, long, growth, idle, turn, answer, schemas, parallel, send)}
 
 
 def main() -> None:

@@ -199,6 +199,12 @@ def test_a_quantile_is_a_value_that_was_measured() -> None:
     assert [quantile([4.0, 1.0, 3.0, 2.0], part) for part in (0.01, 0.5, 0.51, 1.0)] == [1.0, 2.0, 3.0, 4.0]
 
 
+def test_tools_are_held_against_the_bars_of_their_issue() -> None:
+    measured = {"tool_schemas": runs(realtime_events=[120.0]), "tool_parallel": runs(realtime_events=[104.0])}
+    schemas, parallel = verdicts(measured)
+    assert (schemas.passed, schemas.limit, parallel.passed, parallel.limit) == (False, 100.0, True, 115.0)
+
+
 def test_the_simulator_is_held_against_the_bars_of_its_issue() -> None:
     measured = {"p50_ms": 120.0, "p95_ms": 260.0}
     half, most = verdicts({"local_latency": {"realtime_events": [measured]}})
