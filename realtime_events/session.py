@@ -489,6 +489,7 @@ class Session:
             self._core.effects.send.append(client.SessionUpdate(event_id=self._new_id("event"), session=config))
 
     def _answer_tool(self, result: local.ToolResult, respond: bool, when_done: WhenDone) -> None:
+        self.tools.note(result)
         self._refresh_tools()
         self._core.answer_tool(result, self._clock(), respond=respond, when_done=when_done)
         self._connection.carry_out()

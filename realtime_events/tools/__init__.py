@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .calling import Progress, Say
 from .methods import tool
-from .offer import Offer
+from .offer import Offer, ToolUsage
 from .options import ToolOptions, ToolSettings
 from .output import Outcome
 from .registry import Tool, ToolRegistry
@@ -26,5 +26,6 @@ __all__ = [
     "ToolRegistry",
     "ToolRunner",
     "ToolSettings",
+    "ToolUsage",
     "tool",
 ]

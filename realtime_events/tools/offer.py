@@ -9,27 +9,41 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from operator import is_
 from typing import Any, Unpack
 
 import msgspec
 
-from ..events.local import ToolCall
+from ..events.local import ToolCall, ToolResult
 from ..events.session import Tool as WireTool
 from ..exceptions import ConfigurationError, ToolNotFound
 from .options import ToolSettings
 from .output import Outcome, encode_output
 from .registry import Tool, ToolRegistry, make_tool
 
-__all__ = ["Offer"]
+__all__ = ["Offer", "ToolUsage"]
 
 log = logging.getLogger("realtime_events.tools")
+
+COUNTED_NAMES = 1000
+
+
+@dataclass(slots=True)
+class ToolUsage:
+    """How a tool was used in a session: how often it was called, how often in vain, and for how long altogether."""
+
+    calls: int = 0
+    failed: int = 0
+    total_ms: float = 0.0
 
 
 class Offer:
     """The tools of one session: `session.tools`.
 
     Each change tells the server with one `session.update`, and none if nothing is different.
+
+    `usage` counts the answered calls of each tool by its name, those of tools that do not exist among them.
 
     Args:
         registry: The application's tools.
@@ -58,6 +72,16 @@ class Offer:
         self._seen: list[Tool] = []
         self._told: list[WireTool] = []
         self._calls = 0
+        self.usage: dict[str, ToolUsage] = {}
+
+    def note(self, result: ToolResult) -> None:
+        """Count an answered call."""
+        if result.name not in self.usage and len(self.usage) >= COUNTED_NAMES:
+            return  # A model that makes up names shall not fill the memory.
+        usage = self.usage.setdefault(result.name, ToolUsage())
+        usage.calls += 1
+        usage.failed += not result.ok
+        usage.total_ms += result.duration_ms
 
     def __iter__(self) -> Iterator[Tool]:
         for tool in (*self._registry, *self._own):

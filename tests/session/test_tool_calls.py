@@ -337,3 +337,21 @@ async def test_a_call_of_a_conversation_that_has_ended_is_reported_and_not_answe
         await session.wait_closed()
     assert [event.call.call_id for event in orphaned] == ["call_1"]
     assert not [event for event in peer.sent if isinstance(event, ConversationItemCreate)]
+
+
+async def test_a_session_counts_how_its_tools_were_used() -> None:
+    """Each answered call counts once under its name, one for a tool that does not exist too."""
+    rt, peer = Realtime(), Peer()
+
+    @rt.tool
+    async def divide(number: int) -> int:
+        """Divide a hundred."""
+        return 100 // number
+
+    calls = [("call_1", "divide", '{"number":5}'), ("call_2", "divide", '{"number":0}'), ("call_3", "multiply", "{}")]
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+        peer.say(*called(*calls))
+        await peer.heard(ResponseCreate)
+        used = {name: (usage.calls, usage.failed) for name, usage in session.tools.usage.items()}
+        assert session.tools.usage["divide"].total_ms > 0
+    assert used == {"divide": (2, 1), "multiply": (1, 1)}
