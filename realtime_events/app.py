@@ -80,7 +80,9 @@ class Realtime(Emitter):
         self.plugins: list[Plugin] = []
 
     def use(self, middleware: M) -> M:
-        """Wrap every handler: `async def middleware(event, session, call_next)`; the first one is the outermost.
+        """Wrap handlers: `async def middleware(event, session, call_next)`; the first one is the outermost.
+
+        It wraps all but those of `inline` delivery, which run on the reader and cannot await.
 
         It holds for the lanes that start after it, so register middlewares before connecting.
         """

@@ -32,6 +32,8 @@ class Plugin(Registrar):
     are marked with `@tool` are its tools, and more is registered in `__init__`. `setup` and `close` may be overridden,
     as plain or async methods.
 
+    An application takes over what is registered when it includes the plugin; what comes later is not heard.
+
     Args:
         prefix: Stands before the name of each of its tools.
     """
