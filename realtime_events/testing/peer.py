@@ -1,12 +1,8 @@
-"""For tests of applications: a server that is only memory, and a clock that is moved by hand.
+"""The server's side of a connection without a socket: a test says what the server says.
 
-Owns `Peer`, the server's side of a connection without a socket, and `ManualClock`. Knows no test framework. A test says
-what the server says, looks at what the client sent, and decides when the connection ends; nothing sleeps.
-
-    peer = Peer()
-    async with rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
-        peer.say(ResponseOutputTextDelta(...))
-        sent = await peer.heard(ResponseCreate)
+Owns `Peer` and the memory transport behind it. Knows no test framework, no clock and no network. A test says what the
+server says, looks at what the client sent, and decides when the connection ends; nothing sleeps. The room before is
+the test; the one after is the session, which takes it for a transport.
 """
 
 from __future__ import annotations
@@ -18,32 +14,17 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from .endpoint import Endpoint
-from .events import client, server
-from .events.base import Event
-from .events.session import SessionConfig
-from .exceptions import ConnectionLostError
-from .options import Options
-from .protocol import codec, dialect
-from .protocol.dialect import Dialect
-from .transport import ABNORMAL_CLOSURE, FRAMES_PER_TURN, Ending, OnFrame
+from ..endpoint import Endpoint
+from ..events import client, server
+from ..events.base import Event
+from ..events.session import SessionConfig
+from ..exceptions import ConnectionLostError
+from ..options import Options
+from ..protocol import codec, dialect
+from ..protocol.dialect import Dialect
+from ..transport import ABNORMAL_CLOSURE, FRAMES_PER_TURN, Ending, OnFrame
 
 C = TypeVar("C", bound=Event)
-
-
-class ManualClock:
-    """A clock that stands still until it is moved. Seconds."""
-
-    def __init__(self, now: float = 1000.0) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        """Give the time."""
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        """Move the time on."""
-        self.now += seconds
 
 
 class Peer:
