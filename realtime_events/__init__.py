@@ -71,12 +71,12 @@ from .exceptions import (
     ToolTimeout,
     TransportError,
 )
-from .lanes import Stream
 from .options import Options
 from .plugin import Plugin
 from .protocol.batches import ToolLimits
 from .protocol.turns import Turn
 from .session import Session
+from .streams import Stream
 from .tools.calling import Progress, Say
 from .tools.methods import tool
 

@@ -12,14 +12,15 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .dispatcher import Dispatcher
 from .events import local, server
 from .events.base import ClientEvent, Event, MalformedEvent, UnknownEvent
 from .exceptions import ConnectionLostError, RealtimeError, one_line
-from .lanes import Dispatcher, fail, within
 from .options import Options
 from .protocol import codec, dialect
 from .protocol.core import QUIET, SWALLOW, TABLE, Core
 from .protocol.requests import server_error
+from .streams import fail, within
 
 if TYPE_CHECKING:
     from .transport import Ending, Transport

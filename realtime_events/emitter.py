@@ -1,7 +1,7 @@
 """The emitter: a pyee emitter whose handlers sit in lanes.
 
 Owns the registry (pyee's, its keys being registrations) and the ways to register. Knows no session beyond the
-dispatchers attached to it. Before it: `handlers.py`, which looks at each callable; after it: `lanes.py`.
+dispatchers attached to it. Before it: `handlers.py`, which looks at each callable; after it: `dispatcher.py`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 import pyee
 
+from .dispatcher import Dispatcher
 from .exceptions import ConfigurationError
 from .handlers import (
     NEW_LISTENER,
@@ -27,7 +28,6 @@ from .handlers import (
     keys_of,
     split_callable,
 )
-from .lanes import Dispatcher
 
 if TYPE_CHECKING:
     from .overloads import On

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import msgspec
 
 from .connection import Connection, Dial
+from .dispatcher import Dispatcher
 from .events import client, local, server
 from .events.base import ClientEvent, Event, MalformedEvent
 from .events.items import ContentPart, Item
@@ -29,12 +30,12 @@ from .exceptions import (
     RemoteProtocolError,
 )
 from .handlers import key_of, keys_of
-from .lanes import Dispatcher, Stream, within
 from .options import Options
 from .protocol import codec, dialect
 from .protocol.batches import WhenDone
 from .protocol.core import Core
 from .protocol.turns import Turn
+from .streams import Stream, within
 from .tools.offer import Offer
 from .tools.output import Outcome
 from .tools.runner import ToolRunner

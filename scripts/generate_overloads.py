@@ -38,8 +38,8 @@ from typing import Any, Literal, Protocol, TypeAlias, TypedDict, TypeVar, Unpack
 '''
 
 FORMS = '''from .handlers import Delivery
-from .lanes import Stream
 from .session import Session
+from .streams import Stream
 
 # Known names are strings, and classes are callables: the overloads overlap on purpose, the closest first.
 # mypy: disable-error-code="overload-overlap"
