@@ -18,7 +18,7 @@ from .events.local import FrameReceived, HandlerFailed, HandlerLagging, HandlerS
 from .exceptions import ConfigurationError
 from .handlers import Place, Registration, event_name, key_matches
 from .invocation import is_failure, plain_call
-from .lanes import Lane, LatestLane
+from .lanes import Inbox, Lane, LatestLane
 from .streams import Stream, Subscription, Wait, within
 
 if TYPE_CHECKING:
@@ -93,6 +93,16 @@ class Dispatcher:
         """Say whether anybody asked for events of this class."""
         puts = self.table.get(kind)
         return bool(self.resolve(kind) if puts is None else puts)
+
+    def purge(self, response_ids: Set[str]) -> int:
+        """Take the deltas of these responses that still wait out of every lane and stream, and say how many.
+
+        Text, transcript, audio and arguments alike: none of them is for anybody after an interruption. Whoever
+        interrupts publishes no later ones. A delta that a handler has already been given is not taken back.
+        """
+        inboxes: set[Inbox] = set(self._tasks.values())  # A lane that holds anything has a task.
+        inboxes.update(s for s in self._subscribers if isinstance(s, Subscription))
+        return sum(inbox.purge(response_ids) for inbox in inboxes)
 
     def resolve(self, kind: type[Event] | str) -> tuple[Put, ...]:
         """Find who listens to a class or name, once; registering anything makes the table forget."""

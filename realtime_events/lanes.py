@@ -14,6 +14,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections import deque
+from collections.abc import Set
 from typing import TYPE_CHECKING, Any
 
 from .events.base import DeltaEvent
@@ -60,6 +61,17 @@ class Inbox:
             self._report()
             self.dropped = 0
 
+    def purge(self, response_ids: Set[str]) -> int:
+        """Take out the deltas of these responses that still wait, and say how many; the rest keeps its order."""
+        kept = [event for event in self.queue if not _is_delta_of(event, response_ids)]
+        purged = len(self.queue) - len(kept)
+        if purged:
+            self.queue.clear()  # In place: a running task holds this queue.
+            self.queue.extend(kept)
+            if self._lagging and not kept:
+                self.caught_up()
+        return purged
+
     def _make_room(self) -> None:
         for index, event in enumerate(self.queue):
             if isinstance(event, DeltaEvent):
@@ -83,6 +95,10 @@ class Inbox:
                 dropped=self.dropped,
             )
         )
+
+
+def _is_delta_of(event: Any, response_ids: Set[str]) -> bool:
+    return isinstance(event, DeltaEvent) and getattr(event, "response_id", None) in response_ids
 
 
 class Lane(Inbox):
