@@ -21,14 +21,14 @@ import logging
 import os
 import socket
 import ssl as ssl_module
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import aiohttp
 
+from .connector import Pool
 from .exceptions import (
     AuthenticationError,
     ConnectionLostError,
@@ -112,8 +112,8 @@ async def dial(url: str, headers: dict[str, str], how: Dialling | None = None) -
     """
     how = how or Dialling()
     place = url.partition("?")[0]
-    pool = _Pool.of_this_loop()
-    client = pool.take(how.trust_env)
+    pool = Pool.of_this_loop()
+    client = pool.take(how.trust_env, (_refuse_all_but_101,))
     try:
         async with asyncio.timeout(how.connect_timeout_s):
             # The https spelling is what makes HTTPS_PROXY apply (with trust_env) to a wss URL.
@@ -142,8 +142,8 @@ async def dial(url: str, headers: dict[str, str], how: Dialling | None = None) -
 class WebSocketTransport:
     """One open WebSocket: a single reader, text frames out, pings of its own."""
 
-    def __init__(self, pool: _Pool, ws: aiohttp.ClientWebSocketResponse[bool], how: Dialling) -> None:
-        self._pool: _Pool | None = pool
+    def __init__(self, pool: Pool, ws: aiohttp.ClientWebSocketResponse[bool], how: Dialling) -> None:
+        self._pool: Pool | None = pool
         self._ws = ws
         self._how = how
         self._loop = asyncio.get_running_loop()
@@ -293,42 +293,6 @@ class WebSocketTransport:
 def _close_reason(reason: str) -> bytes:
     """Cut a reason to what a CLOSE frame holds (RFC 6455 section 5.5), never within a character."""
     return reason.encode()[:CLOSE_REASON_BYTES].decode(errors="ignore").encode()
-
-
-class _Pool:
-    """aiohttp's clients of one event loop, shared by all its connections and closed with the last of them."""
-
-    _pools: ClassVar[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool]] = weakref.WeakKeyDictionary()
-
-    def __init__(self) -> None:
-        self._clients: dict[bool, aiohttp.ClientSession] = {}
-        self._taken = 0
-
-    @classmethod
-    def of_this_loop(cls) -> _Pool:
-        """Give the pool of the running loop."""
-        return cls._pools.setdefault(asyncio.get_running_loop(), cls())
-
-    def take(self, trust_env: bool) -> aiohttp.ClientSession:
-        """Give the client that heeds the environment's proxies or not; `give_back` follows exactly once."""
-        if trust_env not in self._clients:
-            self._clients[trust_env] = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=trust_env,
-                middlewares=(_refuse_all_but_101,),
-                timeout=aiohttp.ClientTimeout(total=None),
-            )
-        self._taken += 1
-        return self._clients[trust_env]
-
-    async def give_back(self) -> None:
-        """Count a connection as ended."""
-        self._taken -= 1
-        if not self._taken:
-            clients, self._clients = self._clients, {}
-            for client in clients.values():
-                await client.close()
 
 
 def _beneath(ws: aiohttp.ClientWebSocketResponse[bool]) -> tuple[aiohttp.ClientResponse, asyncio.Transport]:
