@@ -46,6 +46,7 @@ FRAMES_PER_TURN = 256
 CLOSE_TIMEOUT_S = 0.4
 SEND_TIMEOUT_S = 5.0
 LARGE_SEND_BYTES = 32 * 1024
+ROOM_BYTES = 64 * 1024  # One second of pcm16 at 24 kHz in base64: the most that an urgent frame finds before it.
 LATE_TICK_S = 1.0
 READ_FIRST_S = 0.5
 BODY_EXCERPT_BYTES = 2048
@@ -78,6 +79,24 @@ class Transport(Protocol):
 
     async def send(self, data: bytes) -> None:
         """Send one text frame; raises `ConnectionLostError` where the connection has ended."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Send one text frame without waiting; raises as `send` does."""
+        ...
+
+    @property
+    def unsent_bytes(self) -> int:
+        """How much was written and has not left this process."""
+        ...
+
+    @property
+    def has_room(self) -> bool:
+        """Whether so little is unsent that a frame written now leaves soon."""
+        ...
+
+    async def drain(self) -> None:
+        """Wait until there is room; raises `ConnectionLostError` where the connection has ended."""
         ...
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
@@ -148,6 +167,8 @@ class WebSocketTransport:
         self._how = how
         self._loop = asyncio.get_running_loop()
         self._response, self._socket = _beneath(ws)
+        self._socket.set_write_buffer_limits(high=ROOM_BYTES)
+        self._flow: Any = self._socket.get_protocol()
         self._ended: asyncio.Future[Ending] = self._loop.create_future()
         self._frames = 0
         interval_s = how.ping_interval_s
@@ -235,6 +256,40 @@ class WebSocketTransport:
             if not self._sending and self._send_deadline is not None:
                 self._send_deadline.cancel()
                 self._send_deadline = None
+        if self._ended.done():
+            raise self._lost()
+
+    def write(self, data: bytes) -> None:
+        """Send one text frame without waiting; raises `ConnectionLostError` where the connection has ended."""
+        if self._ended.done() or self._closing is not None:
+            raise self._lost()
+        # aiohttp writes before it waits for anything, so one step is the whole write; the wait is left undone.
+        step = self._ws.send_frame(data, aiohttp.WSMsgType.TEXT)
+        try:
+            waits_for = step.send(None)
+        except StopIteration:
+            return
+        except (ConnectionError, aiohttp.ClientError):
+            raise self._lost() from None
+        waits_for.cancel()
+        step.close()
+
+    @property
+    def unsent_bytes(self) -> int:
+        """How much was written and has not left this process."""
+        return self._socket.get_write_buffer_size()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether so little is unsent that a frame written now leaves soon."""
+        return self._socket.get_write_buffer_size() <= ROOM_BYTES
+
+    async def drain(self) -> None:
+        """Wait until there is room; raises `ConnectionLostError` where the connection has ended."""
+        try:
+            await self._flow._drain_helper()
+        except (ConnectionError, aiohttp.ClientError):
+            raise self._lost() from None
         if self._ended.done():
             raise self._lost()
 

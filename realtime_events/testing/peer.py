@@ -22,7 +22,7 @@ from ..exceptions import ConnectionLostError
 from ..options import Options
 from ..protocol import codec, dialect
 from ..protocol.dialect import Dialect
-from ..transport import ABNORMAL_CLOSURE, FRAMES_PER_TURN, Ending, OnFrame
+from ..transport import ABNORMAL_CLOSURE, FRAMES_PER_TURN, ROOM_BYTES, Ending, OnFrame
 
 C = TypeVar("C", bound=Event)
 
@@ -74,6 +74,15 @@ class Peer:
         async with asyncio.timeout(timeout):
             return await future
 
+    def hold(self, unsent_bytes: int = 1_000_000) -> None:
+        """Stop taking audio, as a server does whose network is full; so much then counts as unsent."""
+        self._door.unsent_bytes = unsent_bytes
+
+    def let_go(self) -> None:
+        """Take audio again after `hold`."""
+        self._door.unsent_bytes = 0
+        self._door.room.set()
+
     def close(self, code: int = 1000, reason: str = "") -> None:
         """End the connection with a CLOSE frame from the server."""
         self._door.finish(Ending(code, reason, "server"))
@@ -108,6 +117,8 @@ class _MemoryDoor:
         self._frames: deque[bytes] = deque()
         self._ending: Ending | None = None
         self._wake = asyncio.Event()
+        self.room = asyncio.Event()
+        self.unsent_bytes = 0
 
     def deliver(self, frame: bytes) -> None:
         self._frames.append(frame)
@@ -116,6 +127,7 @@ class _MemoryDoor:
     def finish(self, ending: Ending) -> None:
         self._ending = self._ending or ending
         self._wake.set()
+        self.room.set()
 
     async def run(self, on_frame: OnFrame) -> Ending:
         budget = FRAMES_PER_TURN
@@ -131,9 +143,25 @@ class _MemoryDoor:
             await self._wake.wait()
 
     async def send(self, data: bytes) -> None:
+        self.write(data)
+
+    def write(self, data: bytes) -> None:
+        self._check()
+        self._peer.take(data)
+
+    @property
+    def has_room(self) -> bool:
+        return self.unsent_bytes <= ROOM_BYTES
+
+    async def drain(self) -> None:
+        while self._ending is None and not self.has_room:
+            self.room.clear()
+            await self.room.wait()
+        self._check()
+
+    def _check(self) -> None:
         if self._ending is not None:
             raise ConnectionLostError(self._ending.code, self._ending.reason, initiator=self._ending.initiator)
-        self._peer.take(data)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         self.finish(Ending(code, reason, "client"))
