@@ -1,7 +1,8 @@
-"""For tests of applications: a server that is only memory, and a clock that is moved by hand.
+"""For tests of applications: a server that is only memory, a network that breaks on demand, a clock moved by hand.
 
-Owns the names a test imports: `Peer` (`peer.py`), the server's side of a connection without a socket, and
-`ManualClock` (`clock.py`). Knows no test framework.
+Owns the names a test imports: `Peer` (`peer.py`), the server's side of a connection without a socket; `FaultProxy`
+(`fault_proxy.py`) with its `Toxics` (`toxics.py`), a TCP proxy that breaks real connections; and `ManualClock`
+(`clock.py`). Knows no test framework.
 
     peer = Peer()
     async with rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
@@ -10,6 +11,8 @@ Owns the names a test imports: `Peer` (`peer.py`), the server's side of a connec
 """
 
 from .clock import ManualClock
+from .fault_proxy import FaultProxy
 from .peer import Peer
+from .toxics import Toxics
 
-__all__ = ["ManualClock", "Peer"]
+__all__ = ["FaultProxy", "ManualClock", "Peer", "Toxics"]
