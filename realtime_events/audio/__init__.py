@@ -1,8 +1,9 @@
-"""Bytes in, bytes out: formats, G.711, rates, WAV files.
+"""Bytes in, bytes out: formats, G.711, rates, pieces, WAV files.
 
 Owns audio as data; knows no wire event, no socket and no device. pcm16 is 16-bit little-endian mono everywhere.
 """
 
+from .convert import Converter
 from .formats import (
     PCM16,
     PCMA,
@@ -12,21 +13,26 @@ from .formats import (
     decode_ulaw,
     encode_alaw,
     encode_ulaw,
-    read_wav,
-    write_wav,
 )
+from .pacing import Pacer, PreRoll, pieces
 from .resample import Resampler
+from .wav import load_audio, read_wav, write_wav
 
 __all__ = [
     "PCM16",
     "PCMA",
     "PCMU",
     "AudioFormat",
+    "Converter",
+    "Pacer",
+    "PreRoll",
     "Resampler",
     "decode_alaw",
     "decode_ulaw",
     "encode_alaw",
     "encode_ulaw",
+    "load_audio",
+    "pieces",
     "read_wav",
     "write_wav",
 ]

@@ -1,15 +1,11 @@
-"""What audio is, and audio files.
+"""What audio is.
 
-Owns the formats of the wire (`AudioFormat`), their arithmetic of bytes and milliseconds, and WAV files. Knows neither
-sockets nor events. Before it: bytes; after it: whoever plays, sends or listens. A rate is never guessed: audio that is
+Owns the formats of the wire (`AudioFormat`) and their arithmetic of bytes and milliseconds. Knows neither sockets nor
+events nor files. Before it: bytes; after it: whoever plays, sends or listens. A rate is never guessed: audio that is
 not what was asked for is refused with both values.
 """
 
 from __future__ import annotations
-
-import os
-import wave
-from typing import BinaryIO
 
 import msgspec
 
@@ -26,8 +22,6 @@ __all__ = [
     "decode_ulaw",
     "encode_alaw",
     "encode_ulaw",
-    "read_wav",
-    "write_wav",
 ]
 
 _SAMPLE_BYTES = {"audio/pcm": 2, "audio/pcmu": 1, "audio/pcma": 1}
@@ -104,58 +98,3 @@ class AudioFormat(msgspec.Struct, frozen=True, kw_only=True):
 PCM16 = AudioFormat(type="audio/pcm", rate=24_000)
 PCMU = AudioFormat(type="audio/pcmu", rate=8_000)
 PCMA = AudioFormat(type="audio/pcma", rate=8_000)
-
-
-def read_wav(source: str | os.PathLike[str] | BinaryIO, *, rate: int = 24_000) -> bytes:
-    """Reads the samples of a mono 16-bit WAV file.
-
-    Args:
-        source: A path, or a file open for reading bytes.
-        rate: The rate in Hz that the file must have.
-
-    Raises:
-        AudioFormatError: if the file is no WAV file of that rate, or holds no audio.
-        OSError: if the file cannot be read.
-    """
-    opened = os.fspath(source) if isinstance(source, os.PathLike) else source
-    try:
-        with wave.open(opened, "rb") as file:
-            _expect("mono", file.getnchannels() == 1, f"{file.getnchannels()} channels")
-            _expect("16-bit samples", file.getsampwidth() == 2, f"{8 * file.getsampwidth()}-bit samples")
-            _expect(f"{rate} Hz", file.getframerate() == rate, f"{file.getframerate()} Hz")
-            pcm = file.readframes(file.getnframes())
-    except (wave.Error, EOFError) as error:
-        raise AudioFormatError("a WAV file of 16-bit samples", str(error) or "a file that ends too early") from error
-    _expect("audio in the file", bool(pcm), "none")
-    check_pcm16(pcm)
-    return pcm
-
-
-def write_wav(target: str | os.PathLike[str] | BinaryIO, pcm: bytes | bytearray, *, rate: int = 24_000) -> None:
-    """Writes pcm16 bytes as a mono 16-bit WAV file.
-
-    Args:
-        target: A path, or a file open for writing bytes.
-        pcm: The samples; none makes a file without audio.
-        rate: Their rate in Hz.
-
-    Raises:
-        AudioFormatError: if the length is odd.
-        OSError: if the file cannot be written.
-    """
-    check_pcm16(pcm)
-    if isinstance(target, str | os.PathLike):
-        # Opened here: a path that `wave` cannot open leaves a broken object of its own behind.
-        with open(target, "wb") as opened:
-            write_wav(opened, pcm, rate=rate)
-        return
-    with wave.open(target, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes(pcm)
-
-
-def _expect(expected: str, holds: bool, got: str) -> None:
-    if not holds:
-        raise AudioFormatError(expected, got)

@@ -7,14 +7,12 @@ Owns the sending of a recording in real time and the wait for its answers. Befor
 from __future__ import annotations
 
 import asyncio
-import math
-import wave
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..audio import PCM16, AudioFormat, Resampler, read_wav
+from ..audio import PCM16, AudioFormat, Converter, Pacer, load_audio, pieces
 from ..events import AudioInput, ResponseCreate, TurnStarted
-from ..exceptions import AudioFormatError, ConfigurationError, RealtimeError
+from ..exceptions import AudioFormatError, ConfigurationError, MissingExtra, RealtimeError
 from .output import Printer, seconds
 from .serving import loss, opened
 
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from ..protocol.turns import Turn
     from ..session import Session
 
-PIECE_MS = 20
 REAL_TIME = 1.0
 SILENCE_MS = 10_000  # enough for the most patient turn detection
 NOTICE_S = 1.0  # how long the server may take to notice speech at the very end
@@ -32,19 +29,17 @@ TURN_TIMEOUT_S = 120.0
 
 
 def load_speech(path: Path) -> bytes:
-    """Read a mono 16-bit WAV file as pcm16 at 24 kHz.
+    """Read a mono WAV file of any rate as pcm16 at 24 kHz.
 
     Raises:
         ConfigurationError: It cannot be read, or its audio is of another kind.
     """
     try:
-        with wave.open(str(path), "rb") as file:
-            rate = file.getframerate()
-        return Resampler(rate, PCM16.rate).feed(read_wav(path, rate=rate))
+        return load_audio(path)
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror or error}") from None
-    except (wave.Error, EOFError, AudioFormatError) as error:
-        raise ConfigurationError(f"{path}: {error or 'the file ends too early'}") from None
+    except (AudioFormatError, MissingExtra) as error:
+        raise ConfigurationError(f"{path}: {error}") from None
 
 
 async def speak(application: Realtime, speech: bytes) -> int:
@@ -128,12 +123,10 @@ async def _send(session: Session, speech: bytes, silence_ms: float, pace: float)
 
 
 async def _send_pieces(session: Session, audio: bytes, wire: AudioFormat, pace: float) -> None:
-    loop, size = asyncio.get_running_loop(), wire.n_bytes(PIECE_MS)
-    due = loop.time()
-    for start in range(0, len(audio), size):
-        await session.send_audio(audio[start : start + size])
-        due += PIECE_MS / 1000 / pace
-        await asyncio.sleep(max(0.0, due - loop.time()) if math.isfinite(pace) else 0)
+    loop, pacer = asyncio.get_running_loop(), Pacer(pace)
+    for piece in pieces(audio, wire):
+        await asyncio.sleep(pacer.wait_s(loop.time(), wire.duration_ms(len(piece))))
+        await session.send_audio(piece)
 
 
 def _input(session: Session) -> AudioInput | None:
@@ -149,4 +142,5 @@ def _input_format(session: Session) -> AudioFormat:
 
 
 def _encoded(speech: bytes, wire: AudioFormat) -> bytes:
-    return wire.from_pcm16(Resampler(PCM16.rate, wire.rate).feed(speech))
+    converter = Converter(PCM16, wire)
+    return converter.feed(speech) + converter.flush()

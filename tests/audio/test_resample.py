@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 from realtime_events.audio import Resampler
 from realtime_events.exceptions import AudioFormatError
 
-RATES = [(24_000, 8_000), (8_000, 24_000), (48_000, 24_000), (24_000, 48_000), (16_000, 8_000)]
+RATES = [
+    (24_000, 8_000),
+    (8_000, 24_000),
+    (48_000, 24_000),
+    (24_000, 48_000),
+    (16_000, 8_000),
+    (24_000, 16_000),
+    (16_000, 24_000),
+    (32_000, 24_000),
+]
 
 
 def tone(frequency_hz: float, rate_hz: int, *, duration_s: float = 0.5, amplitude: int = 20_000) -> bytes:
@@ -92,8 +101,8 @@ def test_equal_rates_leave_the_audio_alone() -> None:
     assert Resampler(8_000, 8_000).feed(b"abcd") == b"abcd"
 
 
-@pytest.mark.parametrize(("from_hz", "to_hz"), [(24_000, 16_000), (0, 8_000), (44_100, 24_000)])
-def test_rates_that_do_not_divide_are_refused_with_both_values(from_hz: int, to_hz: int) -> None:
+@pytest.mark.parametrize(("from_hz", "to_hz"), [(0, 8_000), (8_000, -1), (44_100, 24_000), (24_000, 23_999)])
+def test_rates_of_no_simple_ratio_are_refused_with_both_values(from_hz: int, to_hz: int) -> None:
     """B16."""
     with pytest.raises(AudioFormatError, match=f"got {from_hz} Hz and {to_hz} Hz"):
         Resampler(from_hz, to_hz)

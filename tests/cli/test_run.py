@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import wave
 from collections.abc import Callable
 from pathlib import Path
 
@@ -292,13 +293,25 @@ def test_a_recording_that_cannot_be_read_is_told(
     assert printed.err.count("\n") == 1
 
 
-def test_a_recording_of_a_rate_that_does_not_fit_is_told(write: Write, capsys: Capture) -> None:
-    """B16: both values are in the sentence."""
+def test_a_recording_that_only_an_extra_can_change_is_told(
+    write: Write, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B16: 44.1 kHz needs soxr, and the sentence says how to get it."""
     from realtime_events.audio import write_wav
 
+    monkeypatch.setitem(sys.modules, "soxr", None)
     write_wav(Path("in.wav"), b"\0\0" * 100, rate=44_100)
     assert main(["run", write(SPEECHLESS), "--wav", "in.wav"]) == 2
-    assert "44100 Hz and 24000 Hz" in capsys.readouterr().err
+    assert 'in.wav: soxr is not installed; run: pip install "realtime-events[audio]"' in capsys.readouterr().err
+
+
+def test_a_stereo_recording_is_told(write: Write, capsys: Capture) -> None:
+    """B16: both values are in the sentence."""
+    with wave.open("in.wav", "wb") as file:
+        file.setparams((2, 2, 24_000, 0, "NONE", "not compressed"))
+        file.writeframes(bytes(400))
+    assert main(["run", write(SPEECHLESS), "--wav", "in.wav"]) == 2
+    assert "in.wav: expected mono, got 2 channels" in capsys.readouterr().err
 
 
 # Without a server that could be talked to.
