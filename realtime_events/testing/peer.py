@@ -74,7 +74,7 @@ class Peer:
         async with asyncio.timeout(timeout):
             return await future
 
-    def hold(self, unsent_bytes: int = 1_000_000) -> None:
+    def hold(self, unsent_bytes: int = 100_000) -> None:
         """Stop taking audio, as a server does whose network is full; so much then counts as unsent."""
         self._door.unsent_bytes = unsent_bytes
 

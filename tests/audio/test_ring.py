@@ -95,6 +95,17 @@ def test_stretches_that_touch_are_told_as_one() -> None:
     assert (gap.start_bytes, gap.length_bytes, gap.start_ms, gap.length_ms) == (0, 480, 0, 60)
 
 
+def test_stretches_with_something_between_them_are_told_apart() -> None:
+    """B17."""
+    ring = Ring()
+    ring.put(b"a", 960, 0.0)
+    ring.mark(b"commit")
+    ring.put(b"b", 960, 0.0)
+    assert [gap.start_ms for gap in ring.drop_since_mark("cleared")] == [20]
+    ring.put(b"c", 960, 0.0)
+    assert [(gap.start_ms, gap.length_ms) for gap in ring.drop_all("the end")] == [(0, 20), (40, 20)]
+
+
 def test_a_mark_outlives_the_audio_before_it() -> None:
     """B15: what was marked goes out although its audio was too old."""
     ring = Ring(policy="drop_oldest", max_age_s=2.0)

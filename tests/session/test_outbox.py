@@ -43,6 +43,7 @@ class Door:
     def __init__(self) -> None:
         self.written: list[str] = []
         self.unsent_bytes = 0
+        self.keeps_bytes = 0  # of each frame
         self.ended = False
         self._room = asyncio.Event()
 
@@ -54,6 +55,7 @@ class Door:
         if self.ended:
             raise ConnectionLostError(1006, "gone")
         self.written.append(data.decode())
+        self.unsent_bytes += self.keeps_bytes
 
     async def drain(self) -> None:
         while not self.has_room:
@@ -215,6 +217,50 @@ async def test_a_full_queue_lets_senders_wait_in_their_order() -> None:
         assert not desk.gaps
 
 
+async def test_a_small_piece_does_not_pass_a_large_one_that_is_blocked() -> None:
+    """B15."""
+    async with full(max_ms=40) as desk:
+        await desk.audio("a1")
+        sizes = {"large": 2 * PIECE, "small": 2}
+        waiting = [asyncio.create_task(desk.outbox.send_audio(name.encode(), size)) for name, size in sizes.items()]
+        await asyncio.sleep(0)
+        assert await desk.drained() == ["a1", "large", "small"]
+        await asyncio.wait(waiting, timeout=5)
+
+
+async def test_only_as_much_is_written_as_the_door_has_room_for() -> None:
+    """B15: so that an urgent frame never finds more than that before it."""
+    async with full() as desk:
+        await desk.audio(*(f"a{number}" for number in range(10)))
+        desk.door.keeps_bytes = 400
+        desk.door.empty()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert desk.door.written == ["a0", "a1", "a2"]
+        desk.door.keeps_bytes = 0
+        assert len(await desk.drained()) == 10
+
+
+async def test_a_commit_is_followed_before_later_audio_and_after_earlier_commits() -> None:
+    """B15."""
+    async with full() as desk:
+        for number in (1, 2):
+            await desk.audio(f"a{number}")
+            desk.outbox.post(b"commit%d" % number, Place.IN_LINE)
+        desk.outbox.post(b"create", Place.AFTER_COMMIT)
+        await desk.audio("a3")
+        assert await desk.drained() == ["a1", "commit1", "a2", "commit2", "create", "a3"]
+
+
+async def test_audio_does_not_pass_audio_when_the_door_gets_room() -> None:
+    """B15."""
+    async with full() as desk:
+        await desk.audio("a1")
+        desk.door.empty()
+        await desk.audio("a2")
+        assert await desk.drained() == ["a1", "a2"]
+
+
 async def test_a_sender_waits_only_so_long_and_nothing_of_it_is_sent() -> None:
     """B17."""
     async with full(max_ms=20, timeout_s=0.01) as desk:
@@ -282,7 +328,9 @@ async def test_the_end_frees_every_sender_and_names_what_was_not_sent() -> None:
 # ── any interleaving ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 PLACES = {"commit": Place.IN_LINE, "clear": Place.CLEAR, "create": Place.AFTER_COMMIT, "update": Place.AHEAD}
-STEPS = st.lists(st.sampled_from(["audio", *PLACES, "truncate", "fill", "empty", "turn"]), max_size=50)
+STEPS = st.lists(
+    st.sampled_from(["audio", "audio", "commit", *PLACES, "truncate", "fill", "empty", "turn"]), max_size=20
+)
 
 
 @given(steps=STEPS)
@@ -293,6 +341,7 @@ def test_any_interleaving_keeps_its_order_and_loses_nothing_unnamed(steps: list[
 
 async def _play(steps: list[str]) -> None:
     desk = Desk(policy="drop_oldest", max_ms=200)
+    desk.door.fill()
     said: list[str] = []
     for number, step in enumerate(steps):
         name = f"{step} {number}"
