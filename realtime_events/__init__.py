@@ -63,6 +63,7 @@ from .exceptions import (
     RealtimeError,
     RemoteProtocolError,
     ResponseFailed,
+    RestError,
     ServerError,
     SessionExpired,
     ToolArgumentsError,
@@ -70,6 +71,7 @@ from .exceptions import (
     ToolNotFound,
     ToolTimeout,
     TransportError,
+    WebhookVerificationError,
 )
 from .options import Options
 from .plugin import Plugin
@@ -82,12 +84,20 @@ from .tools.methods import tool
 
 if TYPE_CHECKING:
     from .integrations.mcp import McpServer
+    from .rest import RestClient
     from .simulator import Simulator
+    from .webhooks import WebhookHandler, verify_webhook
 
 __version__ = "0.1.0"
 
 # What needs aiohttp is imported when it is first asked for: aiohttp is most of the time an import takes.
-_LAZY = {"Simulator": "realtime_events.simulator", "McpServer": "realtime_events.integrations.mcp"}
+_LAZY = {
+    "McpServer": "realtime_events.integrations.mcp",
+    "RestClient": "realtime_events.rest",
+    "Simulator": "realtime_events.simulator",
+    "WebhookHandler": "realtime_events.webhooks",
+    "verify_webhook": "realtime_events.webhooks",
+}
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -120,6 +130,8 @@ __all__ = [
     "RealtimeError",
     "RemoteProtocolError",
     "ResponseFailed",
+    "RestClient",
+    "RestError",
     "Say",
     "ServerError",
     "Session",
@@ -138,6 +150,8 @@ __all__ = [
     "Turn",
     "TurnDetection",
     "UnknownEvent",
+    "WebhookHandler",
+    "WebhookVerificationError",
     "assistant",
     "hosted_mcp",
     "image",
@@ -145,6 +159,7 @@ __all__ = [
     "text",
     "tool",
     "user",
+    "verify_webhook",
 ]
 
 

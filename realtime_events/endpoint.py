@@ -1,7 +1,7 @@
 """Where to connect, and as whom.
 
-Owns URLs, credentials and the environment variables they come from. Knows no socket and no event: the room after it,
-`transport.py`, asks it for a URL and for headers at each handshake.
+Owns URLs, credentials and the environment variables they come from. Knows no socket and no event: the rooms after it,
+`transport.py` and `rest/`, ask it for a URL and for headers at each handshake and each request.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class Endpoint:
             )
         if not key:
             raise ConfigurationError("no Azure credentials: set AZURE_OPENAI_API_KEY or AZURE_OPENAI_AD_TOKEN")
-        root = _websocket_url(base.rstrip("/"))
+        root = _azure_root(base)
         return cls(
             url=f"{root}/openai/realtime?api-version={quote(version)}" if version else f"{root}/openai/v1/realtime",
             api_key=key,
@@ -150,8 +150,23 @@ class Endpoint:
             query.append(("intent", "transcription"))
         elif model is not None:
             query.append((self.model_parameter, model))
-        path = parts.path + ("/translations" if kind == "translation" else "")
+        path = parts.path.rstrip("/") + ("/translations" if kind == "translation" else "")
         return urlunsplit(parts._replace(path=path, query=urlencode(query)))
+
+    def rest_url(self, path: str) -> str:
+        """Give the URL of a REST endpoint that stands below `/realtime`: `client_secrets`, `calls/{id}/accept`.
+
+        Raises:
+            ConfigurationError: Azure's dated preview has no such endpoints.
+        """
+        if self.model_parameter == "deployment":
+            raise ConfigurationError(
+                "Azure's dated preview has no REST endpoints beside the socket; leave out api_version to use the GA URL"
+            )
+        parts = urlsplit(self.url)
+        scheme = "https" if parts.scheme == "wss" else "http"
+        whole = f"{parts.path.rstrip('/')}/{path}"
+        return urlunsplit(parts._replace(scheme=scheme, path=whole, fragment=""))
 
     async def handshake_headers(self) -> dict[str, str]:
         """Give the headers of a handshake; asks a callable key for a fresh one.
@@ -159,9 +174,18 @@ class Endpoint:
         Raises:
             ConfigurationError: The callable gave no key.
         """
-        headers = dict(self.headers)
+        headers = await self.rest_headers()
         if self.dialect == "beta" and self.key_header == "Authorization":
             headers["OpenAI-Beta"] = "realtime=v1"
+        return headers
+
+    async def rest_headers(self) -> dict[str, str]:
+        """Give the headers of a REST request; asks a callable key for a fresh one.
+
+        Raises:
+            ConfigurationError: The callable gave no key.
+        """
+        headers = dict(self.headers)
         key = await _resolve(self.api_key)
         if key:
             headers[self.key_header] = Secret(f"Bearer {key}" if self.key_header == "Authorization" else key)
@@ -198,6 +222,12 @@ def _url_from_environment() -> str:
     if base := os.environ.get("OPENAI_BASE_URL"):
         return _websocket_url(base.rstrip("/")) + "/realtime"
     return OPENAI_URL
+
+
+def _azure_root(base: str) -> str:
+    """Give the resource's own URL; its pages also show it with `/openai` or `/openai/v1` behind it."""
+    root = _websocket_url(base.strip().rstrip("/"))
+    return root.removesuffix("/v1").removesuffix("/openai") if root.endswith(("/openai", "/openai/v1")) else root
 
 
 def _websocket_url(url: str) -> str:

@@ -22,7 +22,7 @@ Knows nothing else of the package, so that every room may raise from here.
     │  └─ ToolTimeout
     ├─ AudioFormatError (ValueError)  expected and got; a rate is never guessed
     ├─ RestError                      status, code, request_id, retry_after_s, retryable
-    ├─ WebhookVerificationError
+    ├─ WebhookVerificationError      status: what to answer the sender with
     └─ MissingExtra (ImportError)     which extra to install
 
 Waits of ours raise the builtin `TimeoutError`.
@@ -237,12 +237,13 @@ class AudioFormatError(RealtimeError, ValueError):
 class RestError(RealtimeError):
     """An HTTP call of the API failed.
 
-    Fields: `status`, `code`, `message`, `request_id`, `retry_after_s`, `retryable`.
+    Fields: `status` (None where no whole answer came), `code`, `message`, `request_id` (to tell the vendor),
+    `retry_after_s`, and `retryable`: whether the same call may succeed later and cannot do its work twice.
     """
 
     def __init__(
         self,
-        status: int,
+        status: int | None,
         message: str = "",
         *,
         code: str | None = None,
@@ -259,11 +260,23 @@ class RestError(RealtimeError):
         super().__init__(status, message)
 
     def __str__(self) -> str:
-        return f"HTTP {self.status}{f' {self.code}' if self.code else ''}: {one_line(self.message, limit=500)}"
+        status = f"HTTP {self.status}" if self.status else ""
+        kind = " ".join(filter(None, (status, one_line(self.code or "", limit=80))))
+        where = f" (request {one_line(self.request_id, limit=80)})" if self.request_id else ""
+        return f"{kind}{': ' if kind else ''}{one_line(self.message, limit=500)}{where}"
 
 
 class WebhookVerificationError(RealtimeError):
-    """A webhook's signature, timestamp or id was refused."""
+    """A webhook's signature, timestamp, id or body was refused.
+
+    Fields: `reason`, and `status`, the HTTP status to answer with: 400 where it is malformed or out of time, 401 where
+    the signature is wrong, 409 where the delivery was taken before, 413 where the body is too large.
+    """
+
+    def __init__(self, reason: str, *, status: int = 400) -> None:
+        self.reason = reason
+        self.status = status
+        super().__init__(reason)
 
 
 class MissingExtra(RealtimeError, ImportError):
