@@ -98,7 +98,8 @@ def _length_ms(item: ConversationItem, start_ms: int, began_s: float) -> int:
 
 def _cues(lines: Sequence[Line]) -> list[Line]:
     """Give what was said in the order of time; each caption goes when the next one comes."""
-    said = sorted((line for line in lines if line.words.strip()), key=lambda line: line.start_ms)
+    said = [line for line in lines if line.words.strip() and line.item.role != "system"]
+    said.sort(key=lambda line: line.start_ms)
     cues: list[Line] = []
     for line in said:
         end_ms = line.end_ms if line.end_ms > line.start_ms else line.start_ms + READING_MS

@@ -281,7 +281,9 @@ class Conversation:
         """One speaker's words in a user item."""
         item = self._user_item(event.item_id, now)
         if item is not None:
-            said = Segment(id=event.id, speaker=event.speaker, text=event.text, start_s=event.start, end_s=event.end)
+            said = Segment(
+                id=event.id, speaker=event.speaker, text=event.text, start_s=float(event.start), end_s=float(event.end)
+            )
             _transcription_of(item).add(said)
 
     # Responses.

@@ -29,7 +29,7 @@ INFERRED, SAID, SAID_INCOMPLETE = 1, 2, 3
 class Words(msgspec.Struct, kw_only=True, omit_defaults=True, eq=False):
     """Text that comes in pieces. `pieces` is live: deltas are appended to it until the text is whole."""
 
-    pieces: list[str] = msgspec.field(default_factory=list[str])
+    pieces: list[str] = []
     is_whole: bool = False
 
     def __str__(self) -> str:
@@ -95,8 +95,8 @@ class Transcription(msgspec.Struct, kw_only=True, omit_defaults=True, eq=False):
 
     status: Literal["pending", "completed", "failed"] = "pending"
     error: FailureDetails | None = None
-    languages: list[str] = msgspec.field(default_factory=list[str])
-    segments: list[Segment] = msgspec.field(default_factory=list[Segment])
+    languages: list[str] = []
+    segments: list[Segment] = []
 
     def add(self, segment: Segment) -> None:
         """Take a segment in, by its time; one that is known already changes nothing."""
@@ -135,7 +135,7 @@ class ConversationItem(msgspec.Struct, kw_only=True, omit_defaults=True, eq=Fals
     status: Literal["in_progress", "completed", "incomplete"] = "in_progress"
     sureness: int = 0
     response_id: str = ""
-    parts: list[Part] = msgspec.field(default_factory=list[Part])
+    parts: list[Part] = []
     audio_bytes: int = 0
     bytes_per_ms: int = PCM16_BYTES_PER_MS
     audio_end_ms: int | None = None
@@ -147,7 +147,7 @@ class ConversationItem(msgspec.Struct, kw_only=True, omit_defaults=True, eq=Fals
     argument_words: Words = msgspec.field(default_factory=Words)
     output: str = ""
     server_label: str = ""
-    tools: list[str] = msgspec.field(default_factory=list[str])
+    tools: list[str] = []
     error: McpError | None = None
     approval_request_id: str = ""
     approve: bool | None = None

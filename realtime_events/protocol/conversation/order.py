@@ -68,8 +68,8 @@ class Order:
         self._shown = None
 
     def forget(self, item_id: str) -> None:
-        """Take an id out as if it had never been seen."""
-        if self._places.pop(item_id, None) is not None:
+        """Take an id out as if it had never been seen, unless it was removed."""
+        if item_id not in self._removed and self._places.pop(item_id, None) is not None:
             self._walked = self._shown = None
 
     def is_removed(self, item_id: str) -> bool:
