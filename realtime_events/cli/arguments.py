@@ -15,6 +15,7 @@ from typing import NoReturn
 PROGRAM = "realtime-events"
 ABOUT = "An event-emitter framework for OpenAI's Realtime API."
 APP_HELP = "a file or module, and the name of its Realtime where it has several: app.py, app.py:rt, package.app:rt"
+SESSION_HELP = "a file with the session's configuration, in the words of session.update"
 SIMULATE_HELP = "talk to a simulator on this machine instead of the service; needs no key"
 
 
@@ -61,6 +62,8 @@ def build() -> tuple[Parser, dict[str, Parser]]:
             add("simulate", "run the simulator by itself, for any client; its URL is the first line")
         ),
         "events": _events(add("events", "show events with their spellings, direction and fields")),
+        "secret": _secret(add("secret", "make a client secret, the short-lived key for a browser; prints only that")),
+        "calls": _calls(add("calls", "accept, reject, refer or hang up a call")),
         "tools": _tools(add("tools", "show the tool schemas that the model is given")),
         "doctor": add("doctor", "show versions, key, endpoint and extras of this machine"),
     }
@@ -120,6 +123,34 @@ def _events(parser: Parser) -> Parser:
 
 def _tools(parser: Parser) -> Parser:
     parser.add_argument("app", help=APP_HELP)
+    return parser
+
+
+def _secret(parser: Parser) -> Parser:
+    parser.add_argument("--session", type=Path, metavar="session.json", help=SESSION_HELP)
+    parser.add_argument("--model", metavar="NAME", help="the model, in place of the file's")
+    parser.add_argument("--ttl", type=int, metavar="S", help="for how many seconds it opens sessions: 10 to 7200")
+    parser.add_argument("--json", action="store_true", help="print the whole answer as JSON")
+    parser.add_argument("--simulate", action="store_true", help=SIMULATE_HELP)
+    return parser
+
+
+def _calls(parser: Parser) -> Parser:
+    verbs = parser.add_subparsers(dest="verb", metavar="verb", required=True, parser_class=Parser)
+
+    def add(verb: str, about: str) -> Parser:
+        made = verbs.add_parser(verb, help=about, description=about[0].upper() + about[1:] + ".", allow_abbrev=False)
+        made.add_argument("call_id", metavar="CALL_ID", help="as the webhook or the Location header has it: rtc_...")
+        return made
+
+    accept = add("accept", "take a call that rings, with --session, --model and --instructions")
+    accept.add_argument("--session", type=Path, metavar="session.json", help=SESSION_HELP)
+    accept.add_argument("--model", metavar="NAME", help="the model, in place of the file's")
+    accept.add_argument("--instructions", metavar="TEXT", help="the instructions, in place of the file's")
+    reject = add("reject", "turn a call that rings away, with a SIP --status")
+    reject.add_argument("--status", type=int, default=603, metavar="N", help="603 declines (the default), 486 is busy")
+    add("refer", "hand a running call over").add_argument("target", metavar="TARGET", help="tel:+15550100 or sip:...")
+    add("hangup", "end a call")
     return parser
 
 

@@ -7,7 +7,7 @@ import pytest
 from realtime_events import __version__
 from realtime_events.cli import main
 
-COMMANDS = ["demo", "run", "chat", "simulate", "events", "tools", "doctor"]
+COMMANDS = ["demo", "run", "chat", "simulate", "events", "secret", "calls", "tools", "doctor"]
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,10 @@ COMMANDS = ["demo", "run", "chat", "simulate", "events", "tools", "doctor"]
         (["doctor", "now"], "one argument too many: 'now'"),
         (["run"], "the following arguments are required: app"),
         (["run", "app.py", "--text", "--wav", "in.wav"], "not allowed with argument --text"),
+        (["calls"], "the following arguments are required: verb"),
+        (["calls", "asnwer", "rtc_1"], "invalid choice: 'asnwer'"),
+        (["calls", "hangup"], "the following arguments are required: CALL_ID"),
+        (["secret", "--ttl", "long"], "invalid int value: 'long'"),
         (["simulate", "--port", "many"], "invalid int value: 'many'"),
         (["simulate", "--dialect", "delta"], "invalid choice: 'delta'"),
     ],
@@ -52,7 +56,7 @@ def test_without_a_command_all_of_them_are_shown(capsys: pytest.CaptureFixture[s
 
 def test_commands_of_later_days_are_not_offered(capsys: pytest.CaptureFixture[str]) -> None:
     """A command that does nothing yet would be a lie."""
-    for command in ("secret", "calls", "replay", "inspect"):
+    for command in ("replay", "inspect"):
         assert main([command]) == 2
     assert main(["run", "app.py", "--mic"]) == 2
     assert main(["run", "app.py", "--record", "tape"]) == 2
