@@ -431,6 +431,10 @@ def _as_ours(error: BaseException, place: str, how: Dialling) -> TransportError 
         return error
     if isinstance(error, TimeoutError):
         return _failed(f"{place} did not answer within {how.connect_timeout_s:g} s", can_reconnect=True)
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        # Not in aiohttp's words: they show the URL of the proxy, and with it the password.
+        again = error.status in (408, 425, 429) or error.status >= 500
+        return _failed(f"the proxy refused to connect to {place}: HTTP {error.status}", can_reconnect=again)
     if isinstance(error, aiohttp.WSServerHandshakeError):
         return HandshakeError(error.status, url=place, body=error.message)
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
