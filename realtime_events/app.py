@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import os
 import signal
+import time
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from dataclasses import fields, replace
@@ -26,6 +28,7 @@ from .handlers import Middleware
 from .options import Options
 from .plugin import Plugin, load_plugin
 from .protocol import dialect
+from .recorder import Header, Recording, Replay, TapeWriter, recorded
 from .session import Session, dial_websocket, with_voice
 from .tools.registry import ToolRegistry
 
@@ -37,7 +40,7 @@ log = logging.getLogger("realtime_events.app")
 DEFAULT_MODEL = "gpt-realtime-2.1"
 PLUGIN_CLOSE_TIMEOUT_S = 0.3
 OPTION_NAMES = frozenset(field.name for field in fields(Options))
-CONNECT_NAMES = frozenset({"model", "instructions", "voice", "session", "endpoint", "dial"})
+CONNECT_NAMES = frozenset({"model", "instructions", "voice", "session", "endpoint", "dial", "record", "record_audio"})
 
 M = TypeVar("M", bound=Middleware)
 T = TypeVar("T")
@@ -140,10 +143,11 @@ class Realtime(Emitter):
 
         Args:
             changes: Any argument of `Realtime` and any field of `Options` by name, for this session only; `dial`
-                replaces the way to open a connection.
+                replaces the way to open a connection, `replay(tape)` being one. `record` is the path of a tape that
+                every frame is written to, or a `Recording`; with a path, `record_audio` says whether audio is, too.
 
         Raises:
-            ConfigurationError: A name is unknown, or there is no key.
+            ConfigurationError: A name is unknown, there is no key, or the tape is there already.
         """
         unknown = sorted(set(changes) - OPTION_NAMES - CONNECT_NAMES)
         if unknown:
@@ -173,15 +177,54 @@ class Realtime(Emitter):
 
     def _session(self, changes: Mapping[str, Any]) -> Session:
         """Make the session that `connect` opens."""
+        dial: Dial = changes.get("dial") or dial_websocket
         options = replace(self.options, **{k: v for k, v in changes.items() if k in OPTION_NAMES})
-        endpoint: Endpoint = changes.get("endpoint") or self.endpoint or Endpoint.openai()
+        if isinstance(dial, Replay):
+            options = dial.options(options)
+            endpoint, clock = dial.endpoint, dial.clock
+        else:
+            endpoint, clock = changes.get("endpoint") or self.endpoint or Endpoint.openai(), time.monotonic
         if options.dialect is not None:
             endpoint = replace(endpoint, dialect=options.dialect)  # The handshake's headers tell it as well.
         base = _as_config(changes["session"]) if "session" in changes else self.config
         config = _configured(base, changes.get("instructions"), changes.get("voice"))
-        dial: Dial = changes.get("dial") or dial_websocket
         model = changes.get("model") or self.model
-        return Session(self, endpoint, model=model, options=options, config=config, dial=dial)
+        taping = _taping(changes, endpoint, model, options)
+        if taping is not None:
+            dial = recorded(dial, taping.writer)
+        session = Session(self, endpoint, model=model, options=options, config=config, dial=dial, clock=clock)
+        if taping is not None:
+            session.prepared.append(taping)
+        if isinstance(changes.get("dial"), Replay):
+            session.tools.stand_in = changes["dial"].stand_in
+        return session
+
+
+class _Taping(Plugin):
+    """Ends a tape when its session ends."""
+
+    def __init__(self, writer: TapeWriter) -> None:
+        super().__init__()
+        self.writer = writer
+
+    async def close(self, session: Session) -> None:
+        """Write what is left."""
+        await self.writer.close()
+
+
+def _taping(changes: Mapping[str, Any], endpoint: Endpoint, model: str, options: Options) -> _Taping | None:
+    """Make the tape that a session asks for."""
+    record: str | os.PathLike[str] | Recording | None = changes.get("record")
+    if record is None:
+        return None
+    if not isinstance(record, Recording):
+        record = Recording(path=record, audio=bool(changes.get("record_audio")))
+    from . import __version__
+
+    where = endpoint.url.partition("?")[0]
+    speaks = options.dialect or endpoint.dialect
+    header = Header(library=__version__, dialect=speaks, kind=options.kind, model=model, url=where)
+    return _Taping(TapeWriter(record, header))
 
 
 class Connecting:

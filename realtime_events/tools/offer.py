@@ -45,6 +45,9 @@ class Offer:
 
     `usage` counts the answered calls of each tool by its name, those of tools that do not exist among them.
 
+    Attributes:
+        stand_in: Gives what is called in the place of a tool; a replay sets it.
+
     Args:
         registry: The application's tools.
         session: What `available_when` is asked about.
@@ -73,6 +76,7 @@ class Offer:
         self._told: list[WireTool] = []
         self._calls = 0
         self.usage: dict[str, ToolUsage] = {}
+        self.stand_in: Callable[[Tool], Tool] = lambda tool: tool
 
     def note(self, result: ToolResult) -> None:
         """Count an answered call."""
@@ -111,7 +115,7 @@ class Offer:
             if name in registry and name not in self._disabled:
                 tool = registry.get(name)
                 if self._is_available(tool):
-                    return tool
+                    return self.stand_in(tool)
         raise ToolNotFound(name, self.names)
 
     def _is_available(self, tool: Tool) -> bool:

@@ -1,0 +1,87 @@
+"""The taped door: a transport like the one behind it, whose frames are also taken down.
+
+Owns `Recorder` and the dialling of it. Knows no event and no file. Before it: the network, by the door that it wraps;
+after it: the session, and `writer.py`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .tape import TapedEnding
+from .writer import TapeWriter
+
+if TYPE_CHECKING:
+    from ..connection import Dial
+    from ..options import Options
+    from ..transport import Ending, OnFrame, Transport
+
+
+class Recorder:
+    """A door that tapes what passes through another.
+
+    A frame is taken down before it is handed on, and before it is sent: the tape tells what was tried.
+
+    Args:
+        transport: The door behind it.
+        writer: Where the frames go; each `Recorder` is one epoch of its tape.
+    """
+
+    def __init__(self, transport: Transport, writer: TapeWriter) -> None:
+        self._transport = transport
+        self._writer = writer
+        self._take_out = writer.taker("out")
+        writer.begin()
+
+    async def run(self, on_frame: OnFrame) -> Ending:
+        """Read frames until the connection ends, and say how it ended."""
+        take_in = self._writer.taker("in")
+
+        def taped(frame: bytes) -> bool:
+            take_in(frame)
+            return on_frame(frame)
+
+        ending = await self._transport.run(taped)
+        self._writer.end(TapedEnding(code=ending.code, reason=ending.reason, initiator=ending.initiator))
+        return ending
+
+    async def send(self, data: bytes) -> None:
+        """Send one text frame."""
+        self._take_out(data)
+        await self._transport.send(data)
+
+    def write(self, data: bytes) -> None:
+        """Send one text frame without waiting."""
+        self._take_out(data)
+        self._transport.write(data)
+
+    @property
+    def unsent_bytes(self) -> int:
+        """How much was written and has not left this process."""
+        return self._transport.unsent_bytes
+
+    @property
+    def has_room(self) -> bool:
+        """Whether so little is unsent that a frame written now leaves soon."""
+        return self._transport.has_room
+
+    async def drain(self) -> None:
+        """Wait until there is room."""
+        await self._transport.drain()
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close within a second, whatever the peer does."""
+        await self._transport.close(code, reason)
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._transport.abort()
+
+
+def recorded(dial: Dial, writer: TapeWriter) -> Dial:
+    """Give a way to dial by which every connection is taped: an epoch each, all on one tape."""
+
+    async def dial_recorded(url: str, headers: dict[str, str], options: Options) -> Recorder:
+        return Recorder(await dial(url, headers, options), writer)
+
+    return dial_recorded

@@ -1,0 +1,342 @@
+"""The writer: frames to a file, by a thread of its own.
+
+Owns the file and the thread. Knows no socket; of a frame it knows what `protocol/redaction.py` tells. Before it:
+`door.py`, which hands over what it saw; after it: the disk.
+
+A disk may take any time it likes, so the event loop never waits for it: it only collects, and a thread shapes,
+compresses and writes. The thread naps `FLUSH_S` after the first frame it is given, so that it writes many at once, and
+sleeps while there is none. Everything written is flushed to the system, a compressed tape at a block's end: a process
+that is killed loses the frames of the last nap and of the turn of the loop that it was in, less than 100 ms.
+
+What is collected in one turn of the loop bears one time, that of its first frame: reading a clock and shaping a line
+for each would cost more than the frame itself does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TypeAlias
+
+import msgspec
+
+from ..exceptions import ConfigurationError
+from ..protocol import redaction
+from .tape import Direction, Header, TapedEnding, frame_start, line
+
+log = logging.getLogger("realtime_events.recorder")
+
+FLUSH_S = 0.05
+WAITING_BYTES = 64 * 1024 * 1024
+GZIP_WBITS = 16 + zlib.MAX_WBITS
+GZIP_LEVEL = 1  # A tape of text shrinks to a sixth already; the next level costs more than the recording itself.
+
+Taken: TypeAlias = tuple[float, Direction, list[bytes]]
+"""Frames of one direction that were seen in one turn of the loop, and when."""
+
+OnStop: TypeAlias = Callable[[str, str], None]
+"""Is told the path of a tape that could not be written on, and why; called on the loop."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """What to record, and where.
+
+    Attributes:
+        path: The file; compressed if its name ends in `.gz`.
+        audio: Whether audio is taped; without it, each piece is replaced by its size.
+        overwrite: Whether a file that is there may be replaced.
+        max_bytes: How large the file may get; then the recording stops, and the session goes on.
+    """
+
+    path: str | os.PathLike[str]
+    audio: bool = False
+    overwrite: bool = False
+    max_bytes: int = 1024 * 1024 * 1024
+
+    @property
+    def name(self) -> str:
+        """The path as text."""
+        return os.fspath(self.path)
+
+
+class TapeWriter:
+    """Writes one tape.
+
+    Args:
+        recording: What to record, and where. The file is made at once, readable by its owner alone.
+        header: What the tape begins with; when it began is filled in.
+        clock: Gives seconds.
+        on_stop: Told once if the recording stops by itself.
+
+    Raises:
+        ConfigurationError: The file is there already, or cannot be made.
+    """
+
+    def __init__(
+        self,
+        recording: Recording,
+        header: Header,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        on_stop: OnStop | None = None,
+    ) -> None:
+        self.stopped = ""
+        self.on_stop = on_stop
+        self._recording = recording
+        self._clock = clock
+        self._began_s = clock()
+        self._epochs = 0
+        self._turn: list[bytes] = []
+        self._direction: Direction = "in"
+        self._turn_s = 0.0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._queue: SimpleQueue[Taken | bytes | None] = SimpleQueue()
+        self._given_bytes = 0
+        self._done_bytes = 0
+        self._file = _File(_opened(recording), recording)
+        self._thread: threading.Thread | None = None
+        self._closing = threading.Event()
+        self._closed: asyncio.Future[None] | None = None
+        started = datetime.now(UTC).isoformat(timespec="milliseconds")
+        begun = msgspec.structs.replace(header, started=started, audio=recording.audio)
+        self._queue.put(msgspec.json.encode(begun) + b"\n")
+
+    # On the loop.
+
+    def begin(self) -> None:
+        """Note that a connection was made: an epoch."""
+        self._start()
+        self._epochs += 1
+        self._put_line(line(t=self._now_s(), epoch=self._epochs))
+
+    def end(self, ending: TapedEnding) -> None:
+        """Note how the connection ended."""
+        text = line(t=self._now_s(), end=ending)
+        self._put_line(text if (kept := redaction.without_secrets(text)) == text else (kept or b"").rstrip() + b"\n")
+
+    def taker(self, direction: Direction) -> Callable[[bytes], None]:
+        """Give what takes the frames of one direction; it costs a tenth of a microsecond and never waits."""
+        turn = self._turn
+        append = turn.append
+        begin_turn = self._begin_turn
+
+        def take(frame: bytes) -> None:
+            if not turn or self._direction is not direction:
+                begin_turn(direction)
+            append(frame)
+
+        return take
+
+    async def close(self) -> None:
+        """Write what is left and close the file. Twice is fine; a disk that hangs is waited for by whoever awaits."""
+        if self._thread is None:
+            self._file.close()
+            return
+        self._end_turn()
+        if self._closed is None:
+            self._closed = asyncio.get_running_loop().create_future()
+            self._queue.put(None)
+            self._closing.set()
+        await asyncio.shield(self._closed)
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._loop = asyncio.get_running_loop()
+            name = f"realtime_events.recorder {Path(self._recording.name).name}"
+            # A daemon: a disk that hangs shall not keep the process from leaving.
+            self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+            self._thread.start()
+
+    def _now_s(self) -> float:
+        return round(self._clock() - self._began_s, 6)
+
+    def _begin_turn(self, direction: Direction) -> None:
+        if self._turn:
+            self._end_turn()
+            self._turn_s = self._now_s()
+        else:
+            self._turn_s = self._now_s()
+            assert self._loop is not None
+            self._loop.call_soon(self._end_turn)
+        self._direction = direction
+
+    def _end_turn(self) -> None:
+        if not self._turn:
+            return
+        frames = self._turn.copy()
+        self._turn.clear()
+        if self.stopped or self._closed is not None:
+            return
+        self._given_bytes += sum(map(len, frames))
+        self._queue.put((self._turn_s, self._direction, frames))
+        if self._given_bytes - self._done_bytes > WAITING_BYTES:
+            self._stop(f"the disk is slower than the frames: {WAITING_BYTES} bytes wait")
+
+    def _put_line(self, text: bytes) -> None:
+        self._end_turn()
+        if not self.stopped and self._closed is None:
+            self._queue.put(text)
+
+    def _stop(self, why: str) -> None:
+        """Stop recording and say so, once; the session goes on."""
+        if self.stopped:
+            return
+        self.stopped = why
+        log.error("the recording to %s has stopped: %s; the session goes on", self._recording.name, why)
+        if self.on_stop is not None:
+            self.on_stop(self._recording.name, why)
+
+    # In the thread.
+
+    def _work(self) -> None:
+        try:
+            self._write_all()
+        except Exception as error:  # noqa: BLE001  whatever it is, the session must go on, and must be told
+            self._tell(f"{type(error).__name__}: {error}")
+            self._let_go()
+        finally:
+            self._file.close()
+            self._call(self._finish)
+
+    def _write_all(self) -> None:
+        going = True
+        while going:
+            waiting = [self._queue.get()]
+            self._closing.wait(FLUSH_S)
+            while not self._queue.empty():
+                waiting.append(self._queue.get())
+            going = None not in waiting
+            if why := self._write(waiting):
+                self._tell(why)
+                self._let_go()
+                return
+
+    def _write(self, waiting: list[Taken | bytes | None]) -> str:
+        """Write what has been collected; say why if it cannot be."""
+        pieces: list[bytes] = []
+        given_bytes = 0
+        for taken in waiting:
+            if isinstance(taken, bytes):
+                pieces.append(taken)
+            elif taken is not None:
+                given_bytes += sum(map(len, taken[2]))
+                _shape(taken, pieces, audio=self._recording.audio)
+        why = self._file.write(b"".join(pieces))
+        self._done_bytes += given_bytes
+        return why
+
+    def _let_go(self) -> None:
+        """Take no notice of what still comes, until there is an end of it."""
+        while self._queue.get() is not None:
+            pass
+
+    def _tell(self, why: str) -> None:
+        self._file.close()
+        self._call(self._stop, why)
+
+    def _call(self, function: Callable[..., None], *arguments: str) -> None:
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(function, *arguments)
+        except RuntimeError:
+            return  # The loop is closed: nobody is there to be told.
+
+    def _finish(self) -> None:
+        if self._closed is not None and not self._closed.done():
+            self._closed.set_result(None)
+
+
+class _File:
+    """A file that only grows, up to a size, and is whole up to the last thing written."""
+
+    def __init__(self, descriptor: int, recording: Recording) -> None:
+        self._descriptor = descriptor
+        self._left_bytes = recording.max_bytes
+        self._max_bytes = recording.max_bytes
+        self._packer = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_WBITS) if _is_packed(recording) else None
+
+    def write(self, data: bytes) -> str:
+        """Write and flush; gives the reason if that cannot be done, and "" otherwise."""
+        if self._packer is not None and data:
+            data = self._packer.compress(data) + self._packer.flush(zlib.Z_SYNC_FLUSH)
+        if len(data) > self._left_bytes:
+            return self._given_up(f"the tape has reached its limit of {self._max_bytes} bytes")
+        self._left_bytes -= len(data)
+        try:
+            self._write_out(data)
+        except OSError as error:
+            return self._given_up(error.strerror or str(error))
+        return ""
+
+    def _given_up(self, why: str) -> str:
+        self._packer = None  # A piece is missing: a proper end behind it would only hide that.
+        return why
+
+    def _write_out(self, data: bytes) -> None:
+        while data:
+            data = data[os.write(self._descriptor, data) :]
+
+    def close(self) -> None:
+        """End the file; twice is fine."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor < 0:
+            return
+        try:
+            if self._packer is not None:
+                os.write(descriptor, self._packer.flush())
+        except OSError as error:
+            log.debug("the end of a tape could not be written: %s", error)
+        finally:
+            os.close(descriptor)
+
+
+def _shape(taken: Taken, pieces: list[bytes], *, audio: bool) -> None:
+    """Turn frames into lines: all at once where they are words, one by one where something may have to be left out."""
+    t_s, direction, frames = taken
+    start = frame_start(t_s, direction)
+    if redaction.are_words(frames):
+        text = (b"}\n" + start).join(frames)
+        if text.count(b"\n") == len(frames) - 1:
+            pieces += (start, text, b"}\n")
+            return
+    pieces += [_line_of(frame, start, t_s, direction, audio) for frame in frames]
+
+
+def _line_of(frame: bytes, start: bytes, t_s: float, direction: Direction, audio: bool) -> bytes:
+    kept = redaction.without_secrets(frame if audio else redaction.without_audio(frame))
+    if kept is None:
+        return line(t=t_s, d=direction, size_bytes=len(frame))
+    try:
+        msgspec.json.decode(kept, type=msgspec.Raw)
+        return start + (msgspec.json.format(kept, indent=-1) if b"\n" in kept or b"\r" in kept else kept) + b"}\n"
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return line(t=t_s, d=direction, x=kept)
+
+
+def _is_packed(recording: Recording) -> bool:
+    return recording.name.endswith(".gz")
+
+
+def _opened(recording: Recording) -> int:
+    """Make the file, for its owner alone; a link in its place is not followed."""
+    flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+    flags |= getattr(os, "O_BINARY", 0) | (os.O_TRUNC if recording.overwrite else os.O_EXCL)
+    try:
+        return os.open(recording.name, flags, 0o600)
+    except FileExistsError:
+        raise ConfigurationError(
+            f"the tape {recording.name!r} is there already; name another, or pass Recording(path, overwrite=True)"
+        ) from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise ConfigurationError(f"the tape {recording.name!r} cannot be made: {why}") from None
