@@ -56,6 +56,23 @@ def test_the_position_stands_still_while_the_audio_has_run_out() -> None:
     assert playback.started_s("a") == 10.0
 
 
+def test_a_piece_without_audio_begins_nothing() -> None:
+    playback = playback_of((10.0, "a", 0), (12.0, "a", 100))
+    assert playback.started_s("a") == 12.0 and playback.position_ms("a", 12.04) == pytest.approx(40)
+
+
+def test_a_coarse_clock_never_moves_the_position_back() -> None:
+    """B23: seconds since 1970 as a float are good to a quarter of a microsecond only."""
+    playback, last = Playback(), 0.0
+    track = playback.begin("a", "resp_1", PCM, 1.7e9)
+    for number in range(500):
+        now = 1.7e9 + number * 0.0137
+        track.add(334, now)
+        position = track.position_ms(now)
+        assert last <= position
+        last = max(last, position, track.position_ms(now + 0.0136))
+
+
 def test_audio_in_turns_is_heard_in_the_order_in_which_it_came() -> None:
     playback = playback_of((0.0, "a", 100), (0.0, "b", 100), (0.0, "a", 100))
     heard = [(playback.position_ms("a", now), playback.position_ms("b", now)) for now in (0.05, 0.15, 0.25, 0.3)]
@@ -88,6 +105,15 @@ def test_an_item_heard_to_its_end_is_not_cut() -> None:
     playback.done("a")
     assert playback.interrupt(11.0) == []
     assert playback.position_ms("a", 11.0) == 500
+
+
+def test_an_item_that_goes_on_after_its_end_is_cut_like_any_other() -> None:
+    """B22."""
+    playback = playback_of((10.0, "a", 100))
+    playback.done("a")
+    playback.begin("b", "resp_1", PCM, 11.0)
+    playback.begin("a", "resp_1", PCM, 12.0).add(100 * PCM, 12.0)
+    assert playback.interrupt(12.5) == [cut("a", 200)]
 
 
 def test_the_item_being_heard_is_the_first_of_the_cuts() -> None:
@@ -162,6 +188,15 @@ def test_a_player_that_is_in_an_item_is_through_with_those_before_it() -> None:
     assert playback.interrupt(11.0) == [cut("b", 20)]
 
 
+def test_what_was_heard_before_the_player_spoke_up_stays_heard() -> None:
+    """B23."""
+    playback = playback_of((10.0, "a", 100))
+    playback.done("a")
+    playback.begin("b", "resp_1", PCM, 11.0).add(100 * PCM, 11.0)
+    playback.played("b", ms=10)
+    assert playback.position_ms("a", 11.0) == 100
+
+
 def test_a_player_tells_when_an_item_began_to_be_heard() -> None:
     """B23: captions need it."""
     playback = playback_of((10.0, "a", 500))
@@ -185,6 +220,8 @@ def test_a_player_that_counts_whole_milliseconds_can_report_the_end() -> None:
 def test_a_report_on_an_item_that_is_not_known_is_ignored() -> None:
     """B23: late reports on an item that was cut are usual."""
     playback = playback_of((10.0, "a", 500))
+    playback.played("y", ms=100)
+    assert playback.has_player
     playback.played("a", ms=100)
     playback.interrupt(10.2)
     playback.played("a", ms=400)
