@@ -76,11 +76,15 @@ from .exceptions import (
 from .options import Options
 from .plugin import Plugin
 from .protocol.batches import ToolLimits
+from .protocol.captions import Caption
+from .protocol.lines import Line
 from .protocol.turns import Turn
 from .session import Session
 from .streams import Stream
 from .tools.calling import Progress, Say
 from .tools.methods import tool
+from .transcription import Transcription
+from .translation import CaptionPiece, TranslatedAudio, Translation
 
 if TYPE_CHECKING:
     from .integrations.mcp import McpServer
@@ -108,6 +112,8 @@ __all__ = [
     "AudioInput",
     "AudioOutput",
     "AuthenticationError",
+    "Caption",
+    "CaptionPiece",
     "ConfigurationError",
     "Connecting",
     "ConnectionLostError",
@@ -118,6 +124,7 @@ __all__ = [
     "HandshakeError",
     "InputTranscription",
     "Item",
+    "Line",
     "LocalProtocolError",
     "MalformedEvent",
     "McpServer",
@@ -146,6 +153,9 @@ __all__ = [
     "ToolNotFound",
     "ToolResult",
     "ToolTimeout",
+    "Transcription",
+    "TranslatedAudio",
+    "Translation",
     "TransportError",
     "Turn",
     "TurnDetection",

@@ -13,24 +13,37 @@ import os
 import signal
 import time
 from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, suppress
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import msgspec
 
+from .audio import PCM16, AudioFormat
 from .connection import Dial
 from .emitter import Emitter
 from .endpoint import Endpoint
-from .events.session import SessionConfig
+from .events.base import UNSET
+from .events.session import InputTranscription, SessionConfig
 from .exceptions import ConfigurationError
 from .handlers import Middleware
 from .options import Options
 from .plugin import Plugin, load_plugin
 from .protocol import dialect
+from .protocol.lines import Line
 from .recorder import Header, Recording, Replay, TapeWriter, recorded
 from .session import Session, dial_websocket, with_voice
 from .tools.registry import ToolRegistry
+from .transcription import (
+    DEFAULT_TRANSCRIPTION_MODEL,
+    SETTINGS,
+    Detection,
+    Reduction,
+    Transcription,
+    transcribing,
+    transcription_config,
+)
+from .translation import DEFAULT_TRANSLATION_MODEL, Translation, translating, translation_config
 
 if TYPE_CHECKING:
     from .transport import Ending
@@ -154,6 +167,80 @@ class Realtime(Emitter):
             raise ConfigurationError(f"connect() has no option {unknown[0]!r}")
         return Connecting(self, changes)
 
+    def transcribe(
+        self,
+        *,
+        model: str = DEFAULT_TRANSCRIPTION_MODEL,
+        turn_detection: Detection = UNSET,
+        noise_reduction: Reduction = UNSET,
+        format: AudioFormat = PCM16,
+        logprobs: bool = False,
+        **more: Any,
+    ) -> AbstractAsyncContextManager[Transcription]:
+        """Open a transcription session: `async with rt.transcribe(language="en") as t`, then `async for line in t`.
+
+        Handlers of this application hear its events, too; its instructions, voice and tools are left out.
+
+        Args:
+            model: The transcription model.
+            turn_detection: How the end of a line is found; None leaves it to `commit()`, by default the server decides.
+            noise_reduction: `near_field` for headsets, `far_field` for rooms, None for none.
+            format: What is sent: `PCM16`, `PCMU` or `PCMA` of `realtime_events.audio`.
+            logprobs: Whether each final line says how sure the model is of its tokens.
+            more: `language`, `languages`, `keywords`, `prompt` and `delay` for the model, and any argument of
+                `connect`.
+
+        Raises:
+            ConfigurationError: A name is unknown, or the model is known not to take it.
+        """
+        settings = InputTranscription(model=model, **{name: more.pop(name) for name in SETTINGS & set(more)})
+        config = transcription_config(
+            settings, turn_detection=turn_detection, noise_reduction=noise_reduction, format=format, logprobs=logprobs
+        )
+        return transcribing(self.connect(**more, model=model, kind="transcription", session=config), format)
+
+    async def transcribe_file(self, path: str | os.PathLike[str], **settings: Any) -> list[Line]:
+        """Transcribe a mono 16-bit WAV file and give its final lines; the settings are those of `transcribe`.
+
+        Raises:
+            AudioFormatError: The file is no such file, or holds no audio.
+            TimeoutError: A transcript did not come.
+        """
+        async with self.transcribe(**settings) as transcription:
+            await transcription.send_file(path)
+            await transcription.finish()
+            return transcription.lines
+
+    def translate(
+        self,
+        to: str,
+        *,
+        transcribe_input: bool | str = False,
+        noise_reduction: Reduction = UNSET,
+        model: str = DEFAULT_TRANSLATION_MODEL,
+        **changes: Any,
+    ) -> AbstractAsyncContextManager[Translation]:
+        """Open a translation session: `async with rt.translate(to="fr") as t`, then `async for piece in t`.
+
+        Handlers of this application hear its events, too; its instructions, voice and tools are left out.
+
+        Args:
+            to: The language to translate into, as an ISO 639-1 code.
+            transcribe_input: Whether there are captions of what was said, too; a string names the model for them.
+            noise_reduction: `near_field` for headsets, `far_field` for rooms, None for none.
+            model: The translation model.
+            changes: Any argument of `connect`.
+
+        Raises:
+            ConfigurationError: A name is unknown, or no language is given.
+        """
+        wanted: dict[str, Any] = {"to": to, "noise_reduction": noise_reduction}
+        if transcribe_input:
+            wanted["transcribe_input"] = transcribe_input
+        translation_config(**wanted)
+        changes |= {"model": model, "kind": "translation", "session": SessionConfig()}
+        return translating(self.connect(**changes).session, wanted)
+
     def run(self, **changes: Any) -> Ending:
         """Connect and block until SIGINT, SIGTERM or the end of the session; says how the session ended."""
         return asyncio.run(self.serve(**changes))
@@ -246,8 +333,12 @@ class Connecting:
         if self._session is not None:
             await self._session.close()
 
+    def session(self) -> Session:
+        """Give the session that is not open yet."""
+        return self._app._session(self._changes)  # pyright: ignore[reportPrivateUsage]
+
     async def _open(self) -> Session:
-        return await self._app._session(self._changes).open()  # pyright: ignore[reportPrivateUsage]
+        return await self.session().open()
 
 
 async def _closed(plugin: Plugin, session: Session) -> None:

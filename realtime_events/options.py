@@ -20,7 +20,7 @@ class Options:
 
     Attributes:
         dialect: The spelling of the protocol; None takes the endpoint's.
-        kind: A realtime or a transcription session.
+        kind: A realtime, transcription or translation session.
         connect_timeout_s: How long the handshake may take, and then the session's own set-up.
         ping_interval_s: After how much silence a PING is sent; None sends none.
         ping_timeout_s: How long the peer may then stay silent before the connection counts as dead.
@@ -34,7 +34,7 @@ class Options:
     """
 
     dialect: Dialect | None = None
-    kind: Literal["realtime", "transcription"] = "realtime"
+    kind: Literal["realtime", "transcription", "translation"] = "realtime"
     connect_timeout_s: float = 10.0
     ping_interval_s: float | None = 10.0
     ping_timeout_s: float = 20.0
