@@ -110,7 +110,7 @@ class Conversation:
             ConfigurationError: This is no saved conversation, or one of a newer format.
         """
         saved = saving.from_json(data)
-        conversation = cls()
+        conversation = Conversation()
         conversation.began_s, conversation.bytes_per_ms = saved.began_s, saved.bytes_per_ms
         previous = ROOT
         for item in saved.items:
