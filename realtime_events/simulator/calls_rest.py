@@ -1,6 +1,6 @@
 """The REST endpoints of calls: create, accept, reject, refer, hang up.
 
-Owns the shapes of their bodies. Before it: `app.py`, which routes; after it: `registry.py` and `calls.py`.
+Owns their answers. Before it: `app.py`, which routes; after it: `registry.py` and `calls.py`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from typing import TypeVar
 import msgspec
 from aiohttp import web
 
-from ..events.base import UNSET, Struct
+from ..events.base import UNSET
+from ..events.rest import Referral, Rejection
 from ..events.session import SessionConfig
 from .calls import Call, check_sdp, sdp_answer
 from .client_secrets import ClientSecret
@@ -22,18 +23,6 @@ from .validation import check_config, one_of
 SIP_DECLINE = 603
 
 _B = TypeVar("_B")
-
-
-class Rejection(Struct, frozen=True, kw_only=True):
-    """The body of `reject`."""
-
-    status_code: int = SIP_DECLINE
-
-
-class Referral(Struct, frozen=True, kw_only=True):
-    """The body of `refer`."""
-
-    target_uri: str
 
 
 def add_call_routes(app: web.Application) -> None:
@@ -72,7 +61,7 @@ async def accept(request: web.Request) -> web.StreamResponse:
 async def reject(request: web.Request) -> web.StreamResponse:
     """Turn an incoming call away."""
     _, call = _found(request)
-    call.reject((await read_body(request, Rejection)).status_code)
+    call.reject((await read_body(request, Rejection)).status_code or SIP_DECLINE)
     return web.Response()
 
 

@@ -1,6 +1,6 @@
 """The REST endpoints beside the WebSocket: client secrets, and the beta's sessions.
 
-Owns the shapes of their bodies. Knows no socket. Before it: `app.py`, which routes and authenticates nothing itself;
+Owns their answers. Knows no socket. Before it: `app.py`, which routes and authenticates nothing itself;
 after it: `client_secrets.py` and `config.py`.
 """
 
@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 import msgspec
 from aiohttp import web
 
-from ..events import beta, translation
-from ..events.base import UNSET, Struct, UnsetType
+from ..events import beta, rest
+from ..events.base import UnsetType
 from ..events.beta import ExpiresAfter
 from ..events.session import SessionConfig
 from ..exceptions import ConfigurationError
 from ..protocol.dialect.conversion import session_to_beta, session_to_ga
-from .client_secrets import DEFAULT_LIFE_S, LONGEST_S, SHORTEST_S, ClientSecret
+from .client_secrets import DEFAULT_LIFE_S, LONGEST_S, SHORTEST_S
 from .config import DEFAULT_MODEL, Kind, initial, updated
 from .errors import Refusal, check_known, from_validation, missing, out_of_range
 from .faults import Faults
@@ -28,28 +28,6 @@ from .validation import check_config, one_of
 REGISTRY: web.AppKey[Registry] = web.AppKey("registry", Registry)
 
 _B = TypeVar("_B")
-
-
-class SecretRequest(Struct, frozen=True, kw_only=True):
-    """The body of `POST /v1/realtime/client_secrets`."""
-
-    session: SessionConfig | UnsetType | None = UNSET
-    expires_after: ExpiresAfter | UnsetType | None = UNSET
-
-
-class TranslationSecretRequest(Struct, frozen=True, kw_only=True):
-    """The body of `POST /v1/realtime/translations/client_secrets`."""
-
-    session: translation.TranslationSession
-    expires_after: ExpiresAfter | UnsetType | None = UNSET
-
-
-class SecretAnswer(Struct, frozen=True, kw_only=True):
-    """A client secret and what its session will be."""
-
-    value: str
-    expires_at: int
-    session: SessionConfig | translation.TranslationSession
 
 
 def add_routes(app: web.Application) -> None:
@@ -67,7 +45,7 @@ def add_routes(app: web.Application) -> None:
 async def make_client_secret(request: web.Request) -> web.StreamResponse:
     """Make a client secret for a realtime or transcription session."""
     registry = _admitted(request)
-    body = await read_body(request, SecretRequest)
+    body = await read_body(request, rest.ClientSecretRequest)
     wanted = body.session or SessionConfig(type="realtime")
     if not wanted.type:
         raise missing("session.type")
@@ -75,19 +53,20 @@ async def make_client_secret(request: web.Request) -> web.StreamResponse:
     check_config(wanted)
     kind: Kind = "transcription" if wanted.type == "transcription" else "realtime"
     secret = registry.keys.issue(kind=kind, session=wanted, seconds=_seconds(body.expires_after))
-    return answer(_secret_answer(secret, _described(registry, kind, wanted)))
+    shown = _described(registry, kind, wanted)
+    return answer(rest.ClientSecret(value=secret.value, expires_at=secret.expires_at, session=shown))
 
 
 async def make_translation_secret(request: web.Request) -> web.StreamResponse:
     """Make a client secret for a translation session."""
     registry = _admitted(request)
-    body = await read_body(request, TranslationSecretRequest)
+    body = await read_body(request, rest.TranslationClientSecretRequest)
     if not body.session.model:
         raise missing("session.model")
     secret = registry.keys.issue(kind="translation", session=body.session, seconds=_seconds(body.expires_after))
     expires_at = int(registry.settings.unix() + registry.settings.session_lifetime_s)
     shown = initial_translation(body.session.model, body.session, id=registry.new_id("sess"), expires_at=expires_at)
-    return answer(_secret_answer(secret, shown))
+    return answer(rest.TranslationClientSecret(value=secret.value, expires_at=secret.expires_at, session=shown))
 
 
 async def make_beta_session(request: web.Request) -> web.StreamResponse:
@@ -159,10 +138,6 @@ def _described(registry: Registry, kind: Kind, wanted: SessionConfig) -> Session
     config = updated(initial(kind, model=wanted.model or DEFAULT_MODEL), wanted)
     expires_at = int(registry.settings.unix() + registry.settings.session_lifetime_s)
     return msgspec.structs.replace(config, id=registry.new_id("sess"), expires_at=expires_at)
-
-
-def _secret_answer(secret: ClientSecret, session: SessionConfig | translation.TranslationSession) -> SecretAnswer:
-    return SecretAnswer(value=secret.value, expires_at=secret.expires_at, session=session)
 
 
 def _seconds(wanted: ExpiresAfter | UnsetType | None) -> int:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -169,6 +171,64 @@ async def test_a_name_that_nobody_has_is_one_line(patience: Patience) -> None:
     assert "'nowhere.invalid' cannot be resolved" in str(error) and error.retryable
 
 
+@asynccontextmanager
+async def mute(said: bytes = b"") -> AsyncIterator[Endpoint]:
+    """Serves a port that takes connections and says always the same; gives its endpoint, as one of TLS."""
+
+    open_now: list[asyncio.StreamWriter] = []
+
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_now.append(writer)
+        writer.write(said)
+        await reader.read()
+
+    server = await asyncio.start_server(behave, "127.0.0.1", 0)
+    try:
+        yield Endpoint(url=f"wss://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/realtime", api_key=KEY)
+    finally:
+        server.close()
+        for writer in open_now:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+
+@pytest.mark.parametrize("call", [SECRET, CALL], ids=["secret", "create"])
+async def test_a_connection_that_is_never_made_is_given_up_and_tried_again(call: Any, patience: Patience) -> None:
+    """The TLS handshake is part of connecting; nothing was sent."""
+    async with mute() as endpoint:
+        options = Options(connect_timeout_s=0.05)
+        error = await failed(RestClient(endpoint, options=options, retry=patience.policy), call)
+    assert "no connection within 0.05 s" in str(error) and error.retryable
+    assert len(patience.waited_s) == 2
+
+
+async def test_a_server_that_speaks_no_tls_is_not_tried_again(patience: Patience) -> None:
+    """It will not learn it."""
+    async with mute(b"HTTP/1.1 400 Bad Request\r\n\r\n") as endpoint:
+        error = await failed(RestClient(endpoint, retry=patience.policy), SECRET)
+    assert "TLS failed" in str(error) and not error.retryable
+    assert patience.waited_s == []
+
+
+async def test_a_proxy_that_refuses_is_named(patience: Patience) -> None:
+    """It answered, and not the server."""
+    async with mute(b"HTTP/1.1 407 Who are you\r\nContent-Length: 0\r\n\r\n") as proxy:
+        options = Options(proxy=proxy.url.removesuffix("/v1/realtime").replace("wss", "http", 1))
+        endpoint = Endpoint(url="wss://api.invalid/v1/realtime", api_key=KEY)
+        error = await failed(RestClient(endpoint, options=options, retry=patience.policy), SECRET)
+    assert "the proxy refused with HTTP 407" in str(error) and not error.retryable
+
+
+async def test_a_key_that_is_no_header_is_refused_without_being_shown(serve: Serve, patience: Patience) -> None:
+    """B48: a line break in it would begin another header."""
+    async with serve(secret_answer()) as server:
+        endpoint = Endpoint(url=server.url, api_key="canary\r\nX-Other: 1")
+        error = await failed(RestClient(endpoint, retry=patience.policy), SECRET)
+    assert "a header of it is none" in str(error) and "canary" not in shown(error)
+    assert server.asked == []
+
+
 async def hang_up(request: web.Request) -> web.StreamResponse:
     """Drops the connection in place of an answer."""
     assert request.transport is not None
@@ -229,6 +289,15 @@ async def test_an_answer_of_another_form_is_an_error(answer: Any, told: str, ser
     assert (error.status, error.retryable, len(server.asked)) == (200, False, 1)
     assert told in str(error)
     assert "ek_canary" not in str(error)
+
+
+async def test_an_answer_that_unpacks_to_too_much_is_not_unpacked_to_its_end(serve: Serve, client_of: Make) -> None:
+    """A small body may hold a large one."""
+    packed = gzip.compress(b" " * 50_000_000)
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    async with serve(web.Response(body=packed, headers=headers)) as server:
+        error = await failed(client_of(server), SECRET)
+    assert "more than 1,048,576 bytes" in str(error)
 
 
 @pytest.mark.parametrize("location", ["", "/v1/realtime/calls/", "/v1/realtime/calls/../../x%0a"])
