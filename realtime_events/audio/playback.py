@@ -20,7 +20,9 @@ from ..exceptions import ConfigurationError
 __all__ = ["Cut", "Playback", "Track"]
 
 MAX_TRACKS = 64
-ROUNDING_DIGITS = 6  # To the nanosecond: seconds as floats are not much better, and 300 ms must not become 299.
+# A nanosecond: seconds as floats are not much better, and 300 ms must not become 299, nor be nearly all of 300 ms.
+ROUNDING_MS = 1e-6
+ROUNDING_DIGITS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +135,7 @@ class Track:
     def heard_from_ms(self, now: float) -> float | None:
         """Give the place on the line of the next audio of this item to be heard, or None."""
         at = self._line.position_ms(now)
-        return next((max(begin, at) for begin, end in self._spans if end > at), None)
+        return next((max(begin, at) for begin, end in self._spans if end - at > ROUNDING_MS), None)
 
     def cut(self, now: float) -> Cut:
         """Say how much was heard, and take no more audio for heard."""
