@@ -251,6 +251,18 @@ def test_the_words_of_speech_come_in_pieces_and_then_whole() -> None:
     assert (again.role, again.content) == ("user", [ContentPart(type="input_text", text="Hello.")])
 
 
+def test_words_that_come_before_the_commit_are_shown_at_once() -> None:
+    """B21: live transcription does not wait for the end of the speech."""
+    conversation = Conversation()
+    conversation.apply(server.InputAudioBufferSpeechStarted(item_id="u", audio_start_ms=500), 10.0)
+    delta = transcription.ConversationItemInputAudioTranscriptionDelta(item_id="u", delta="hel")
+    conversation.apply(delta, 10.5)
+    (item,) = conversation
+    assert item.transcription is not None
+    assert (item.role, item.text, item.status, item.transcription.status) == ("user", "hel", "in_progress", "pending")
+    assert (item.parts[0].transcript, item.started_s) == ("hel", 10.0)
+
+
 def test_a_failed_transcription_settles_the_item_too() -> None:
     """B21: the item is sound, only its words are unknown."""
     conversation = Conversation()
@@ -470,8 +482,9 @@ def test_what_is_only_needed_while_responses_run_does_not_grow() -> None:
         conversation.apply(server.InputAudioBufferSpeechStarted(item_id=f"u{n}"), 1.0)
         conversation.apply(server.ResponseDone(response=response), 1.0)
     assert len(conversation) == 500
-    assert not conversation._running
-    assert max(map(len, (conversation._outcomes, conversation._apart, conversation._coming))) <= 256
+    store = conversation._store
+    assert not store._running
+    assert max(map(len, (store._outcomes, store._apart, store.coming))) <= 256
 
 
 def test_a_deleted_item_takes_no_more_deltas() -> None:

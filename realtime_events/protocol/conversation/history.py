@@ -10,7 +10,6 @@ because there are many of them: State fetches the live list once (`pieces`, `arg
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
@@ -20,13 +19,10 @@ from ...events.items import Item
 from ...events.response import Response
 from . import export, saving
 from .editing import plan_edit
-from .items import INFERRED, PCM16_BYTES_PER_MS, SAID, SAID_INCOMPLETE, ConversationItem, Part, Segment, Transcription
-from .order import ROOT, Order
+from .items import INFERRED, PCM16_BYTES_PER_MS, SAID, SAID_INCOMPLETE, ConversationItem, Segment
 from .seeding import Seed, seed
+from .store import ADDED, DONE, Store
 
-ADDED, DONE = 0, 1  # How sure an event is of an item's place: one at its end knows what was inserted meanwhile.
-REMEMBERED_RESPONSES: Final = 256
-MOST_COMING: Final = 16
 IMAGE_BYTES: Final = 16 * 1024 * 1024
 
 
@@ -38,23 +34,18 @@ class Conversation:
 
     Attributes:
         bytes_per_ms: How many bytes of assistant audio are a millisecond; each item keeps what held at its beginning.
-        began_s: The time of the first event, on the session's clock; None before it.
     """
 
     def __init__(self, *, retain_image_bytes: int = IMAGE_BYTES) -> None:
         self.bytes_per_ms = PCM16_BYTES_PER_MS
-        self.began_s: float | None = None
-        self.retain_image_bytes = retain_image_bytes
-        self._items: dict[str, ConversationItem] = {}
-        self._order = Order()
-        self._coming: dict[str, ConversationItem] = {}
-        self._running: dict[str, list[ConversationItem]] = {}
-        self._outcomes: dict[str, str] = {}
-        self._apart: dict[str, None] = {}
-        self._images: deque[Part] = deque()
-        self._image_bytes = 0
+        self._store = Store(retain_image_bytes=retain_image_bytes)
 
     # Looking.
+
+    @property
+    def began_s(self) -> float | None:
+        """The time of the first event, on the session's clock; None before it."""
+        return self._store.began_s
 
     @property
     def items(self) -> tuple[ConversationItem, ...]:
@@ -62,29 +53,28 @@ class Conversation:
         return tuple(self)
 
     def __iter__(self) -> Iterator[ConversationItem]:
-        return iter([self._items[item_id] for item_id in self._order.ids()])
+        return iter(self._store)
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._store.items)
 
     def __bool__(self) -> bool:
         return True
 
     def __contains__(self, item_id: object) -> bool:
-        return item_id in self._items
+        return item_id in self._store.items
 
     def __repr__(self) -> str:
         return f"<Conversation of {len(self)} items>"
 
     def get(self, item_id: str) -> ConversationItem | None:
         """Give an item, or None."""
-        return self._items.get(item_id)
+        return self._store.items.get(item_id)
 
     @property
     def last(self) -> ConversationItem | None:
         """The last item, or None."""
-        ids = self._order.ids()
-        return self._items[ids[-1]] if ids else None
+        return self._store.items.get(self._store.last_id)
 
     @property
     def text(self) -> str:
@@ -93,7 +83,7 @@ class Conversation:
 
     def heard(self, item_id: str, ms: float) -> str:
         """Give the words of an item that had been heard after so many milliseconds of it; "" if it is unknown."""
-        item = self._items.get(item_id)
+        item = self._store.items.get(item_id)
         return item.heard_after(ms) if item is not None else ""
 
     # Keeping and using.
@@ -111,11 +101,9 @@ class Conversation:
         """
         saved = saving.from_json(data)
         conversation = Conversation()
-        conversation.began_s, conversation.bytes_per_ms = saved.began_s, saved.bytes_per_ms
-        previous = ROOT
-        for item in saved.items:
-            conversation._restore(item, previous)
-            previous = item.id
+        conversation.bytes_per_ms = saved.bytes_per_ms
+        conversation._store.began_s = saved.began_s
+        conversation._store.restore(saved.items)
         return conversation
 
     def export(self, format: export.Format) -> str:
@@ -150,15 +138,12 @@ class Conversation:
 
         Fetch it anew after any event in `HEARD`: words that are whole take no more deltas.
         """
-        item = self._generated(item_id, response_id)
-        if item is None:
-            return []
-        item.type, item.role = item.type or "message", item.role or "assistant"
-        return item.part(content_index).live()
+        item = self._message(item_id, response_id)
+        return item.part(content_index).live() if item is not None else []
 
     def arguments(self, item_id: str, response_id: str, call_id: str) -> list[str]:
         """Give the live list of a call's arguments, to which their deltas are appended."""
-        item = self._generated(item_id, response_id)
+        item = self._store.generated(item_id, response_id)
         if item is None:
             return []
         item.type = item.type or ("function_call" if call_id else "mcp_call")
@@ -167,15 +152,14 @@ class Conversation:
 
     def audio_item(self, item_id: str, response_id: str) -> ConversationItem:
         """Give the item whose `audio_bytes` grow with its audio; one that nobody reads if there is none."""
-        item = self._generated(item_id, response_id) or ConversationItem(id=item_id)
-        item.type, item.role = item.type or "message", item.role or "assistant"
+        item = self._message(item_id, response_id) or ConversationItem(id=item_id)
         if not item.audio_bytes:
             item.bytes_per_ms = self.bytes_per_ms
         return item
 
     def truncate(self, item_id: str, audio_end_ms: int, now: float) -> str:
         """Note that an item was heard only so far, before the server confirms it, and give the words heard."""
-        item = self._items.get(item_id)
+        item = self._store.items.get(item_id)
         if item is None:
             return ""
         item.cut(audio_end_ms)
@@ -195,87 +179,81 @@ class Conversation:
 
     def item_added(self, event: Any, now: float) -> None:
         """An item is in the conversation."""
-        self._in_conversation(event.item, event.previous_item_id, now, sureness=ADDED)
+        self._added(event.item, event.previous_item_id, now, sureness=ADDED)
 
     def item_done(self, event: server.ConversationItemDone, now: float) -> None:
         """An item is final."""
-        item = self._in_conversation(event.item, event.previous_item_id, now, sureness=DONE)
+        item = self._added(event.item, event.previous_item_id, now, sureness=DONE)
         if item is not None:
-            _end(item, now)
+            item.end(now)
 
     def item_retrieved(self, event: server.ConversationItemRetrieved, now: float) -> None:
         """An item as the server has it."""
-        item = self._item(event.item.id, now)
+        item = self._store.find(event.item.id, now)
         if item is not None:
-            self._take(item, event.item, is_final=event.item.status != "in_progress")
+            self._store.take(item, event.item, is_final=event.item.status != "in_progress")
 
     def item_truncated(self, event: server.ConversationItemTruncated, now: float) -> None:
         """An item's audio was cut."""
-        item = self._item(event.item_id, now)
+        item = self._store.find(event.item_id, now)
         if item is not None:
             item.cut(event.audio_end_ms)
 
     def item_deleted(self, event: server.ConversationItemDeleted, now: float) -> None:
         """An item is gone."""
-        self._coming.pop(event.item_id, None)
-        item = self._items.pop(event.item_id, None)
-        if item is not None:
-            self._leave_response(item)
-            self._drop_images(item)
-        if event.item_id:
-            self._order.remove(event.item_id)
+        self._store.remove(event.item_id)
 
     # The user's side.
 
     def speech_started(self, event: server.InputAudioBufferSpeechStarted, now: float) -> None:
         """The user began to speak; the item comes with the commit."""
-        item = self._spoken(event.item_id, now)
+        item = self._store.spoken(event.item_id, now)
         if item is not None:
             item.speech_start_ms, item.started_s = event.audio_start_ms, now
 
     def speech_stopped(self, event: server.InputAudioBufferSpeechStopped, now: float) -> None:
         """The user stopped speaking."""
-        item = self._spoken(event.item_id, now)
+        item = self._store.spoken(event.item_id, now)
         if item is not None:
             item.speech_end_ms, item.ended_s = event.audio_end_ms, now
 
     def committed(self, event: server.InputAudioBufferCommitted, now: float) -> None:
         """What the user said is an item now."""
-        item = self._item(event.item_id, now)
+        item = self._store.find(event.item_id, now)
         if item is None:
             return
-        self._place(item, event.previous_item_id, ADDED)
+        self._store.place(item, event.previous_item_id, ADDED)
         item.type, item.role = item.type or "message", item.role or "user"
         item.part(0).type = item.part(0).type or "input_audio"
         item.settle("completed", INFERRED)
-        _transcription_of(item)
-        _end(item, now)
+        item.transcribing()
+        item.end(now)
 
     def cleared(self, event: server.InputAudioBufferCleared, now: float) -> None:
         """What the user said becomes no item."""
-        self._coming.clear()
+        self._store.coming.clear()
 
     def transcript_delta(self, event: transcription.ConversationItemInputAudioTranscriptionDelta, now: float) -> None:
         """The next words of a user item."""
         item = self._user_item(event.item_id, now)
         if item is not None and event.delta:
-            self._heard_part(item, event.content_index or 0).live().append(event.delta)
+            item.spoken_part(event.content_index or 0).live().append(event.delta)
 
     def transcribed(self, event: transcription.ConversationItemInputAudioTranscriptionCompleted, now: float) -> None:
         """A user item's words are known."""
         item = self._user_item(event.item_id, now)
         if item is None:
             return
-        self._heard_part(item, event.content_index).write(event.transcript)
-        state = _transcription_of(item)
+        item.spoken_part(event.content_index).write(event.transcript)
+        state = item.transcribing()
         state.status, state.error = "completed", None
         state.languages = [language.code for language in event.languages or ()] or state.languages
 
     def not_transcribed(self, event: transcription.ConversationItemInputAudioTranscriptionFailed, now: float) -> None:
         """A user item's words will stay unknown; the item itself is sound."""
         item = self._user_item(event.item_id, now)
-        if item is not None and _transcription_of(item).status == "pending":
-            _transcription_of(item).status, _transcription_of(item).error = "failed", event.error
+        if item is not None and item.transcribing().status == "pending":
+            item.transcribing().status, item.transcribing().error = "failed", event.error
 
     def segment(self, event: transcription.ConversationItemInputAudioTranscriptionSegment, now: float) -> None:
         """One speaker's words in a user item."""
@@ -284,35 +262,35 @@ class Conversation:
             said = Segment(
                 id=event.id, speaker=event.speaker, text=event.text, start_s=float(event.start), end_s=float(event.end)
             )
-            _transcription_of(item).add(said)
+            item.transcribing().add(said)
 
     # Responses.
 
     def response_created(self, event: server.ResponseCreated, now: float) -> None:
         """A response began; the items of one out of band belong to no conversation."""
         if event.response.conversation_id is None:
-            self._set_apart(event.response.id or "")
+            self._store.set_apart(event.response.id or "")
 
     def response_done(self, event: server.ResponseDone, now: float) -> None:
         """A response ended, and with it every item of it that says nothing else of itself."""
         response = event.response
         if response.conversation_id is None:
-            self._set_apart(response.id or "")
+            self._store.set_apart(response.id or "")
         else:
             self._end_response(response, now)
 
     def output_item_added(self, event: server.ResponseOutputItemAdded, now: float) -> None:
         """A response began an item."""
-        item = self._generated(event.item.id, event.response_id, now)
+        item = self._store.generated(event.item.id, event.response_id, now)
         if item is not None:
-            self._take(item, event.item, is_final=False)
+            self._store.take(item, event.item, is_final=False)
 
     def output_item_done(self, event: server.ResponseOutputItemDone, now: float) -> None:
         """A response finished an item."""
-        item = self._generated(event.item.id, event.response_id, now)
+        item = self._store.generated(event.item.id, event.response_id, now)
         if item is not None:
-            self._take(item, event.item, is_final=True)
-            _end(item, now)
+            self._store.take(item, event.item, is_final=True)
+            item.end(now)
 
     def part_added(self, event: server.ResponseContentPartAdded, now: float) -> None:
         """A part began."""
@@ -332,7 +310,7 @@ class Conversation:
 
     def arguments_done(self, event: server.ResponseFunctionCallArgumentsDone, now: float) -> None:
         """A call's whole arguments."""
-        item = self._generated(event.item_id, event.response_id, now)
+        item = self._store.generated(event.item_id, event.response_id, now)
         if item is not None:
             item.type = item.type or "function_call"
             item.call_id, item.name = item.call_id or event.call_id, item.name or event.name
@@ -340,7 +318,7 @@ class Conversation:
 
     def mcp_arguments_done(self, event: server.ResponseMcpCallArgumentsDone, now: float) -> None:
         """The whole arguments of a call to a hosted MCP server."""
-        item = self._generated(event.item_id, event.response_id, now)
+        item = self._store.generated(event.item_id, event.response_id, now)
         if item is not None:
             item.type = item.type or "mcp_call"
             item.argument_words.write(event.arguments)
@@ -354,187 +332,64 @@ class Conversation:
         item = self._mcp_item(event, now)
         if item is not None:
             item.settle("completed", SAID)
-            _end(item, now)
+            item.end(now)
 
     def mcp_failed(self, event: Any, now: float) -> None:
         """A hosted MCP server did not answer; the item says why."""
         item = self._mcp_item(event, now)
         if item is not None:
             item.settle("incomplete", SAID_INCOMPLETE)
-            _end(item, now)
+            item.end(now)
 
-    # Finding and making items.
+    # Ways to say it that several events share.
 
-    def _item(self, item_id: Any, now: float | None = None) -> ConversationItem | None:
-        """Find an item or make it; None for one that was deleted, and for none at all."""
-        if not item_id or self._order.is_removed(item_id):
-            return None
-        item = self._items.get(item_id)
-        if item is None:
-            item = self._coming.pop(item_id, None) or ConversationItem(id=item_id)
-            self._items[item_id] = item
-            self._order.see(item_id)
-        if now is not None:
-            self._start(item, now)
-        return item
-
-    def _start(self, item: ConversationItem, now: float) -> None:
-        if item.started_s is None:
-            item.started_s = now
-        if self.began_s is None or now < self.began_s:
-            self.began_s = now
-
-    def _in_conversation(self, given: Item, previous: Any, now: float, *, sureness: int) -> ConversationItem | None:
-        item = self._item(given.id, now)
+    def _added(self, given: Item, previous: Any, now: float, *, sureness: int) -> ConversationItem | None:
+        item = self._store.find(given.id, now)
         if item is not None:
-            self._place(item, previous, sureness)
-            self._take(item, given, is_final=sureness == DONE)
-        return item
-
-    def _place(self, item: ConversationItem, previous: Any, sureness: int) -> None:
-        """Put an item behind another; None, other than an absent id, is the front."""
-        item.in_conversation = True
-        if previous is None or isinstance(previous, str):
-            self._order.put(item.id, previous or ROOT, sureness)
-
-    def _take(self, item: ConversationItem, given: Item, *, is_final: bool) -> None:
-        item.take(given, is_final=is_final)
-        for part in item.parts:
-            if part.image_url and not any(part is known for known in self._images):
-                self._keep_image(part)
-
-    def _keep_image(self, part: Part) -> None:
-        self._images.append(part)
-        self._image_bytes += len(part.image_url)
-        while self._image_bytes > self.retain_image_bytes:
-            oldest = self._images.popleft()
-            self._image_bytes -= len(oldest.image_url)
-            oldest.image_url = ""
-
-    def _drop_images(self, item: ConversationItem) -> None:
-        for part in [known for known in self._images if any(known is part for part in item.parts)]:
-            self._images.remove(part)
-            self._image_bytes -= len(part.image_url)
-
-    def _restore(self, item: ConversationItem, previous: str) -> None:
-        self._items[item.id] = item
-        self._order.put(item.id, previous, ADDED)
-        for part in item.parts:
-            if part.image_url:
-                self._keep_image(part)
-
-    def _spoken(self, item_id: str, now: float) -> ConversationItem | None:
-        """Find a user's item, or make one that is not shown before the server says that it is an item."""
-        if not item_id or self._order.is_removed(item_id):
-            return None
-        item = self._items.get(item_id) or self._coming.get(item_id)
-        if item is None:
-            item = self._coming[item_id] = ConversationItem(id=item_id, type="message", role="user")
-            if len(self._coming) > MOST_COMING:
-                del self._coming[next(iter(self._coming))]
-        self._start(item, now)
+            self._store.place(item, previous, sureness)
+            self._store.take(item, given, is_final=sureness == DONE)
         return item
 
     def _user_item(self, item_id: str, now: float) -> ConversationItem | None:
-        item = self._item(item_id, now)
+        item = self._store.find(item_id, now)
         if item is not None:
             item.type, item.role = item.type or "message", item.role or "user"
-            _transcription_of(item)
+            item.transcribing()
         return item
 
-    def _heard_part(self, item: ConversationItem, index: int) -> Part:
-        part = item.part(index)
-        part.type = part.type or "input_audio"
-        return part
-
     def _mcp_item(self, event: Any, now: float) -> ConversationItem | None:
-        item = self._item(event.item_id, now)
+        item = self._store.find(event.item_id, now)
         if item is not None:
             item.type = item.type or ("mcp_list_tools" if event.type.startswith("mcp_list") else "mcp_call")
         return item
 
-    # Items of responses.
-
-    def _generated(self, item_id: Any, response_id: str, now: float | None = None) -> ConversationItem | None:
-        """Find or make an item of a response; None if the response is out of band."""
-        if response_id in self._apart and item_id not in self._items:
-            return None
-        item = self._item(item_id, now)
-        if item is not None and response_id and not item.response_id:
-            item.response_id = response_id
-            outcome = self._outcomes.get(response_id)
-            if outcome is None:
-                self._running.setdefault(response_id, []).append(item)
-            else:
-                _settle_by(item, outcome)
+    def _message(self, item_id: str, response_id: str, now: float | None = None) -> ConversationItem | None:
+        """Find or make a message of a response."""
+        item = self._store.generated(item_id, response_id, now)
+        if item is not None:
+            item.type, item.role = item.type or "message", item.role or "assistant"
         return item
 
-    def _take_part(self, event: Any, now: float, *, is_whole: bool) -> None:
-        item = self._generated(event.item_id, event.response_id, now)
-        if item is not None:
-            item.type, item.role = item.type or "message", item.role or "assistant"
-            item.take_part(event.content_index, event.part, is_whole=is_whole)
-
     def _write(self, event: Any, kind: str, words: str, now: float) -> None:
-        item = self._generated(event.item_id, event.response_id, now)
+        item = self._message(event.item_id, event.response_id, now)
         if item is not None:
-            item.type, item.role = item.type or "message", item.role or "assistant"
             part = item.part(event.content_index)
             part.become(kind)
             part.write(words)
 
+    def _take_part(self, event: Any, now: float, *, is_whole: bool) -> None:
+        item = self._message(event.item_id, event.response_id, now)
+        if item is not None:
+            item.take_part(event.content_index, event.part, is_whole=is_whole)
+
     def _end_response(self, response: Response, now: float) -> None:
-        response_id, outcome = response.id or "", response.status or "completed"
+        response_id = response.id or ""
         for given in response.output or ():
-            item = self._generated(given.id, response_id, now)
+            item = self._store.generated(given.id, response_id, now)
             if item is not None:
-                self._take(item, given, is_final=True)
-                _end(item, now)
-        for item in self._running.pop(response_id, ()):
-            _settle_by(item, outcome)
-            _end(item, now)
-        if response_id:
-            _remember(self._outcomes, response_id, outcome)
-
-    def _set_apart(self, response_id: str) -> None:
-        """Keep the items of an out-of-band response out of the conversation."""
-        if not response_id or response_id in self._apart:
-            return
-        _remember(self._apart, response_id, None)
-        for item in self._running.pop(response_id, ()):
-            if not item.in_conversation:
-                self._items.pop(item.id, None)
-                self._order.forget(item.id)
-
-    def _leave_response(self, item: ConversationItem) -> None:
-        others = [other for other in self._running.get(item.response_id, ()) if other is not item]
-        if others:
-            self._running[item.response_id] = others
-        else:
-            self._running.pop(item.response_id, None)
-
-
-def _end(item: ConversationItem, now: float) -> None:
-    if item.ended_s is None:
-        item.ended_s = now
-
-
-def _transcription_of(item: ConversationItem) -> Transcription:
-    if item.transcription is None:
-        item.transcription = Transcription()
-    return item.transcription
-
-
-def _settle_by(item: ConversationItem, outcome: str) -> None:
-    """Give an item the status that follows from how its response ended."""
-    item.is_cancelled = outcome == "cancelled"
-    item.settle("completed" if outcome == "completed" else "incomplete", INFERRED)
-
-
-def _remember(known: dict[str, Any], key: str, value: Any) -> None:
-    known[key] = value
-    if len(known) > REMEMBERED_RESPONSES:
-        del known[next(iter(known))]
+                self._store.take(item, given, is_final=True)
+                item.end(now)
+        self._store.end_response(response_id, response.status or "completed", now)
 
 
 Hear = Callable[[Conversation, Any, float], None]

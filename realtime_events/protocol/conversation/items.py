@@ -217,6 +217,23 @@ class ConversationItem(msgspec.Struct, kw_only=True, omit_defaults=True, eq=Fals
             self.parts.append(Part())
         return self.parts[index]
 
+    def spoken_part(self, index: int) -> Part:
+        """Give a part of what the user said."""
+        part = self.part(index)
+        part.type = part.type or "input_audio"
+        return part
+
+    def transcribing(self) -> Transcription:
+        """Give the state of the transcription, which is pending if nobody said so before."""
+        if self.transcription is None:
+            self.transcription = Transcription()
+        return self.transcription
+
+    def end(self, now: float) -> None:
+        """Note when it was whole, the first time."""
+        if self.ended_s is None:
+            self.ended_s = now
+
     def settle(self, status: Literal["completed", "incomplete"], sureness: int) -> None:
         """Set the status, unless a surer one is known."""
         if sureness > self.sureness:
@@ -255,8 +272,8 @@ class ConversationItem(msgspec.Struct, kw_only=True, omit_defaults=True, eq=Fals
         part.become(given.type or "")
         part.image_url = given.image_url or part.image_url
         part.detail = given.detail or part.detail
-        if part.type == "input_audio" and self.transcription is None:
-            self.transcription = Transcription()
+        if part.type == "input_audio":
+            self.transcribing()
         if is_whole:
             part.write(given.text or given.transcript or "")
 
