@@ -270,7 +270,8 @@ class WebhookVerificationError(RealtimeError):
     """A webhook's signature, timestamp, id or body was refused.
 
     Fields: `reason`, and `status`, the HTTP status to answer with: 400 where it is malformed or out of time, 401 where
-    the signature is wrong, 409 where the delivery was taken before, 413 where the body is too large.
+    the signature is wrong, 409 where the delivery was taken before, 413 where the body is too large, 408 where it does
+    not come.
     """
 
     def __init__(self, reason: str, *, status: int = 400) -> None:

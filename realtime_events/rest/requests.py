@@ -34,7 +34,7 @@ _T = TypeVar("_T")
 EXCERPT_CHARACTERS = 300
 HIDDEN = "<secret>"
 SHORTEST_KEY = 8  # a shorter one is a word that texts are made of
-_KEY = re.compile(r"\b(?:sk|ek|sess|eph)[-_][\w-]{8,}")
+_KEY = re.compile(r"\b(?:sk|ek)[-_][\w-]{8,}")
 _OF_THE_REQUEST = re.compile(r"x-(?:ms-)?request-id|apim-request-id", re.IGNORECASE)
 
 
@@ -160,27 +160,28 @@ def _judged(
     request: Request, response: aiohttp.ClientResponse, body: bytes | None, limits: Limits
 ) -> Answer | RestError:
     status, headers = response.status, response.headers
+    request_id = _request_id(headers)
     if 200 <= status < 300:
         if body is None:
             said = f"{request.place} gave an answer of more than {limits.max_body_bytes:,} bytes"
-            return RestError(status, said, request_id=_request_id(headers))
+            return RestError(status, said, request_id=request_id)
         return Answer(place=request.place, status=status, headers=headers, body=body)
     if 300 <= status < 400:
         said = f"{request.place} was redirected; redirects are not followed, for the key would go with them"
-        return RestError(status, said, request_id=_request_id(headers))
-    code, message = _said(headers, body or b"")
+        return RestError(status, said, request_id=request_id)
+    code, message = said_in(headers, body or b"")
     after_s = retry_after_s(headers)
     return RestError(
         status,
         _without_keys(message, request.headers),
-        code=code,
-        request_id=_request_id(headers),
+        code=code and _without_keys(code, request.headers),
+        request_id=request_id and _without_keys(request_id, request.headers),
         retry_after_s=after_s,
         retryable=is_retryable(status, code, repeatable=request.repeatable, says_when=after_s is not None),
     )
 
 
-def _said(headers: Mapping[str, str], body: bytes) -> tuple[str | None, str]:
+def said_in(headers: Mapping[str, str], body: bytes) -> tuple[str | None, str]:
     """Give the code and the message of an error body; an excerpt of what is none, a proxy's page for example."""
     try:
         error = msgspec.json.decode(body, type=_ErrorBody).error

@@ -13,11 +13,13 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
 
 from realtime_events import ConfigurationError, Endpoint, Options, RestError
 from realtime_events.connector import Pool
 from realtime_events.rest import RestClient, Retry
-from realtime_events.rest.requests import retry_after_s
+from realtime_events.rest.requests import retry_after_s, said_in
 
 from .conftest import KEY, Patience, Serve, refusal, secret_answer
 
@@ -324,6 +326,16 @@ async def test_an_error_body_of_any_form_is_survived(body: str, serve: Serve, cl
         assert (await failed(client_of(server), SECRET)).status == 400
 
 
+@given(
+    body=st.binary(max_size=300)
+    | st.text(max_size=100).map(lambda text: f'{{"error": {{"message": "{text}"}}}}'.encode())
+)
+def test_whatever_an_error_body_holds_its_sentence_is_one_printable_line(body: bytes) -> None:
+    """B48: nobody forges a line of a log."""
+    code, message = said_in({}, body)
+    assert str(RestError(400, message, code=code)).isprintable()
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_refused_and_the_key_stays_here(status: int, serve: Serve, client_of: Make) -> None:
     """B48: a key never follows a redirect."""
@@ -352,13 +364,28 @@ def shown(error: BaseException) -> str:
 
 async def echo(request: web.Request) -> web.StreamResponse:
     """Refuses, and repeats the key that it was given."""
-    return web.Response(text=f"who is {request.headers['Authorization']}?", status=401, content_type="text/plain")
+    key = request.headers["Authorization"]
+    said = {"error": {"message": f"who is {key}?", "code": key}}
+    return web.json_response(said, status=401, headers={"x-request-id": key})
+
+
+async def echo_plainly(request: web.Request) -> web.StreamResponse:
+    """Repeats the headers, as pages for debugging do."""
+    return web.Response(text=f"who is {request.headers}?", status=401, content_type="text/plain")
 
 
 @pytest.mark.parametrize(
     "behave",
-    [echo, refusal(401), refusal(500), hang_up, stall, web.Response(body=b'{"value": 5, "x": "canary-secret"}')],
-    ids=["echo", "401", "500", "hang up", "stall", "wrong"],
+    [
+        echo,
+        echo_plainly,
+        refusal(401),
+        refusal(500),
+        hang_up,
+        stall,
+        web.Response(body=b'{"value": 5, "x": "canary-secret"}'),
+    ],
+    ids=["echo", "page", "401", "500", "hang up", "stall", "wrong"],
 )
 async def test_no_failure_shows_a_key_or_what_was_sent(
     behave: Any, serve: Serve, client_of: Make, caplog: pytest.LogCaptureFixture
@@ -399,22 +426,24 @@ async def test_requests_go_through_the_proxy_of_the_options(serve: Serve, patien
     assert str(proxy.asked[0].raw_path).startswith("http://127.0.0.1:9/")
 
 
-@pytest.mark.parametrize("trust_env", [True, False])
+@pytest.mark.parametrize(("trust_env", "no_proxy"), [(True, ""), (True, "127.0.0.1"), (False, "")])
 async def test_the_environments_proxy_counts_if_it_is_trusted(
-    trust_env: bool, serve: Serve, patience: Patience, monkeypatch: pytest.MonkeyPatch
+    trust_env: bool, no_proxy: str, serve: Serve, patience: Patience, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """B49: `trust_env`."""
+    """B49: `trust_env`, and NO_PROXY."""
+    proxied = trust_env and not no_proxy
     async with serve(secret_answer()) as proxy:
+        monkeypatch.setenv("no_proxy", no_proxy)
         monkeypatch.setenv("http_proxy", proxy.url.removesuffix("/v1/realtime").replace("ws", "http", 1))
         endpoint = Endpoint(url="ws://127.0.0.1:9/v1/realtime", api_key=KEY)
         async with RestClient(endpoint, options=Options(trust_env=trust_env), retry=patience.policy) as client:
             call = client.create_client_secret()
-            if trust_env:
+            if proxied:
                 assert (await call).value == "ek_made"
             else:
                 with pytest.raises(RestError, match="connection refused"):
                     await call
-    assert len(proxy.asked) == int(trust_env)
+    assert len(proxy.asked) == int(proxied)
 
 
 async def test_clients_of_one_loop_share_a_connector_that_closes_with_the_last(serve: Serve) -> None:
