@@ -80,12 +80,14 @@ def _run(parser: Parser) -> Parser:
     parser.add_argument("app", help=APP_HELP)
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--text", action="store_true", help="talk to it by text: one line, one turn; /quit ends")
+    how.add_argument("--mic", action="store_true", help="talk to it by microphone and speaker, by the extra `audio`")
     how.add_argument("--wav", type=Path, metavar="in.wav", help="say a WAV file to it, wait for the answer, and end")
     parser.add_argument("--simulate", action="store_true", help=SIMULATE_HELP)
     parser.add_argument("--reload", action="store_true", help="start again whenever a Python file beside it changes")
     parser.epilog = (
         "A file that starts itself, by asyncio.run(...) or under `if __name__ == '__main__'`, is started as it is. "
-        "With --text or --wav, or with the name of its Realtime, its start is left out and the Realtime is connected."
+        "With --text, --mic or --wav, or with the name of its Realtime, its start is left out, and the Realtime is "
+        "connected."
     )
     return parser
 

@@ -11,15 +11,16 @@ import asyncio
 import os
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from importlib import metadata
 
 from .. import __version__
 from ..app import DEFAULT_MODEL
 from ..endpoint import Endpoint
-from ..exceptions import AuthenticationError, ConfigurationError, TransportError
-from .output import Printer
+from ..exceptions import AuthenticationError, ConfigurationError, MissingExtra, TransportError
+from ..integrations.sound import Device, list_devices
+from .output import Printer, printable
 
 DISTRIBUTION = "realtime-events"
 PACKAGES = ("aiohttp", "msgspec", "pyee", "docstring-parser")
@@ -38,9 +39,25 @@ def command(arguments: argparse.Namespace) -> int:
     for extra, missing in _extras():
         told = f'missing {", ".join(missing)}: pip install "{DISTRIBUTION}[{extra}]"' if missing else "installed"
         _row(printer, f"extra {extra}", told, good=None if missing else True)
+    _report_sound(printer)
     key = os.environ.get("OPENAI_API_KEY", "").strip()
     _row(printer, "OPENAI_API_KEY", "set" if key else "not set; --simulate needs none", good=True if key else None)
     return _report_endpoint(printer, key)
+
+
+def _report_sound(printer: Printer) -> None:
+    """Say what `run --mic` would talk through, or what it would need."""
+    try:
+        devices = list_devices()
+    except (ConfigurationError, MissingExtra) as error:
+        _row(printer, "audio devices", str(error))
+        return
+    _row(printer, "microphones", _names(device for device in devices if device.inputs))
+    _row(printer, "speakers", _names(device for device in devices if device.outputs))
+
+
+def _names(devices: Iterable[Device]) -> str:
+    return ", ".join(f"{device.index} {printable(device.name)}" for device in devices) or "none"
 
 
 def _report_endpoint(printer: Printer, key: str) -> int:

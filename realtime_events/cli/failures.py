@@ -9,7 +9,7 @@ import sys
 import traceback
 from types import TracebackType
 
-from ..exceptions import ConfigurationError, RealtimeError
+from ..exceptions import ConfigurationError, MissingExtra, RealtimeError
 from .arguments import PROGRAM
 
 FAILED = 1
@@ -39,7 +39,7 @@ def report(error: Exception) -> int | None:
     if not isinstance(error, RealtimeError):
         return None
     say(str(error))
-    return SET_UP if isinstance(error, ConfigurationError) else FAILED
+    return SET_UP if isinstance(error, ConfigurationError | MissingExtra) else FAILED
 
 
 def say(text: str) -> None:

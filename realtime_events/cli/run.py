@@ -1,6 +1,6 @@
 """`run app.py`: a user's application, connected and kept running, talked to, or started as it starts itself.
 
-Before it: the arguments; after it: `loading.py` for the application, then serving, talking or speaking.
+Before it: the arguments; after it: `loading.py` for the application, then serving, talking, conversing or speaking.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 from pathlib import Path
 
 from .clips import Clip, words_beside
+from .conversing import converse
 from .loading import Program, Target
 from .reloading import supervise
 from .serving import serve, until_sigterm
@@ -23,7 +24,7 @@ def command(arguments: argparse.Namespace) -> int:
     if arguments.reload:
         return supervise(arguments)
     target = Target.parse(arguments.app)
-    is_asked_for = arguments.text or arguments.wav is not None or target.name is not None
+    is_asked_for = arguments.text or arguments.mic or arguments.wav is not None or target.name is not None
     speech = None if arguments.wav is None else load_speech(arguments.wav)
     with simulated(arguments.simulate, _known(arguments.wav, speech)) as endpoint:
         program = Program(target, with_start=not is_asked_for)
@@ -35,6 +36,8 @@ def command(arguments: argparse.Namespace) -> int:
         application = program.application(target.name)
         if arguments.text:
             return asyncio.run(until_sigterm(talk(application)))
+        if arguments.mic:
+            return asyncio.run(until_sigterm(converse(application)))
         if speech is not None:
             return asyncio.run(until_sigterm(speak(application, speech)))
         return asyncio.run(until_sigterm(serve(application)))
