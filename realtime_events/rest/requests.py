@@ -34,6 +34,7 @@ _T = TypeVar("_T")
 EXCERPT_CHARACTERS = 300
 HIDDEN = "<secret>"
 SHORTEST_KEY = 8  # a shorter one is a word that texts are made of
+IN_DOUBT = "; it may have been done all the same"
 _KEY = re.compile(r"\b(?:sk|ek)[-_][\w-]{8,}")
 _OF_THE_REQUEST = re.compile(r"x-(?:ms-)?request-id|apim-request-id", re.IGNORECASE)
 
@@ -140,9 +141,9 @@ async def _outcome(
             timeout=aiohttp.ClientTimeout(total=limits.timeout_s, connect=options.connect_timeout_s),
         ) as response:
             body = await _read(response, limits.max_body_bytes)
-            return _judged(request, response, body, limits)
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         return _no_answer(request, error, options, limits)
+    return _judged(request, response, body, limits)
 
 
 async def _read(response: aiohttp.ClientResponse, limit_bytes: int) -> bytes | None:
@@ -233,10 +234,7 @@ def _no_answer(request: Request, error: Exception, options: Options, limits: Lim
         said = f"{place}: no whole answer within {limits.timeout_s:g} s"
     else:
         said = f"{place}: the connection was lost: {type(error).__name__}"
-    return RestError(None, f"{said}{'' if request.repeatable else _IN_DOUBT}", retryable=request.repeatable)
-
-
-_IN_DOUBT = "; it may have been done all the same"
+    return RestError(None, f"{said}{'' if request.repeatable else IN_DOUBT}", retryable=request.repeatable)
 
 
 def _why(error: aiohttp.ClientConnectorError) -> str:

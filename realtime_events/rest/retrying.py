@@ -18,12 +18,15 @@ be a second call; a call accepted, referred or hung up again would be refused fo
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 from ..exceptions import RestError
+
+log = logging.getLogger("realtime_events.rest")
 
 _T = TypeVar("_T")
 
@@ -73,6 +76,7 @@ class Retry:
                 too_long = (error.retry_after_s or 0.0) > self.longest_wait_s
                 if not error.retryable or too_long or failed >= self.attempts:
                     raise
+                log.info("trying again in %.1f s: %s", wait_s, error)
             await self.sleep(wait_s)
 
 
