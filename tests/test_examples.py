@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parent.parent / "examples"
-EXAMPLES = sorted([*FOLDER.glob("*.py"), *FOLDER.glob("*/main.py")])
+EXAMPLES = sorted([*FOLDER.glob("*.py"), *FOLDER.glob("*/main.py"), *FOLDER.glob("from_go/*.py")])
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: str(example.relative_to(FOLDER)))
