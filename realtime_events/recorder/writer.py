@@ -3,13 +3,15 @@
 Owns the file and the thread. Knows no socket; of a frame it knows what `protocol/redaction.py` tells. Before it:
 `door.py`, which hands over what it saw; after it: the disk.
 
-A disk may take any time it likes, so the event loop never waits for it: it only collects, and a thread shapes,
-compresses and writes. The thread naps `FLUSH_S` after the first frame it is given, so that it writes many at once, and
-sleeps while there is none. Everything written is flushed to the system, a compressed tape at a block's end: a process
-that is killed loses the frames of the last nap and of the turn of the loop that it was in, less than 100 ms.
+A disk may take any time it likes, so the event loop never waits for it: at the end of each of its turns it makes one
+text of the frames it saw, and a thread compresses and writes. The thread naps `FLUSH_S` after the first text it is
+given, unless there is much of it, so that it writes many at once, and sleeps while there is none. Everything written is
+flushed to the system, a compressed tape at a block's end: a process that is killed loses the frames of the last nap and
+of the turn of the loop that it was in, less than 100 ms.
 
-What is collected in one turn of the loop bears one time, that of its first frame: reading a clock and shaping a line
-for each would cost more than the frame itself does.
+What is seen in one turn of the loop bears one time, that of its first frame: reading a clock and making a line for
+each would cost more than the frame itself does. And frames are not kept beyond their turn: memory that is used again
+at once is much cheaper than fresh memory.
 """
 
 from __future__ import annotations
@@ -36,12 +38,10 @@ from .tape import Direction, Header, TapedEnding, frame_start, line
 log = logging.getLogger("realtime_events.recorder")
 
 FLUSH_S = 0.05
+HURRY_BYTES = 256 * 1024
 WAITING_BYTES = 64 * 1024 * 1024
 GZIP_WBITS = 16 + zlib.MAX_WBITS
 GZIP_LEVEL = 1  # A tape of text shrinks to a sixth already; the next level costs more than the recording itself.
-
-Taken: TypeAlias = tuple[float, Direction, list[bytes]]
-"""Frames of one direction that were seen in one turn of the loop, and when."""
 
 OnStop: TypeAlias = Callable[[str, str], None]
 """Is told the path of a tape that could not be written on, and why; called on the loop."""
@@ -100,16 +100,16 @@ class TapeWriter:
         self._direction: Direction = "in"
         self._turn_s = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._queue: SimpleQueue[Taken | bytes | None] = SimpleQueue()
+        self._queue: SimpleQueue[bytes | None] = SimpleQueue()
         self._given_bytes = 0
         self._done_bytes = 0
         self._file = _File(_opened(recording), recording)
         self._thread: threading.Thread | None = None
-        self._closing = threading.Event()
+        self._hurry = threading.Event()
         self._closed: asyncio.Future[None] | None = None
         started = datetime.now(UTC).isoformat(timespec="milliseconds")
         begun = msgspec.structs.replace(header, started=started, audio=recording.audio)
-        self._queue.put(msgspec.json.encode(begun) + b"\n")
+        self._put(msgspec.json.encode(begun) + b"\n")
 
     # On the loop.
 
@@ -146,7 +146,7 @@ class TapeWriter:
         if self._closed is None:
             self._closed = asyncio.get_running_loop().create_future()
             self._queue.put(None)
-            self._closing.set()
+            self._hurry.set()
         await asyncio.shield(self._closed)
 
     def _start(self) -> None:
@@ -173,19 +173,24 @@ class TapeWriter:
     def _end_turn(self) -> None:
         if not self._turn:
             return
-        frames = self._turn.copy()
-        self._turn.clear()
-        if self.stopped or self._closed is not None:
-            return
-        self._given_bytes += sum(map(len, frames))
-        self._queue.put((self._turn_s, self._direction, frames))
-        if self._given_bytes - self._done_bytes > WAITING_BYTES:
-            self._stop(f"the disk is slower than the frames: {WAITING_BYTES} bytes wait")
+        frames = self._turn
+        if not self.stopped and self._closed is None:
+            self._put(_lines(frames, self._turn_s, self._direction, audio=self._recording.audio))
+        frames.clear()
+
+    def _put(self, text: bytes) -> None:
+        self._given_bytes += len(text)
+        self._queue.put(text)
+        waiting_bytes = self._given_bytes - self._done_bytes
+        if waiting_bytes > HURRY_BYTES:
+            self._hurry.set()
+            if waiting_bytes > WAITING_BYTES:
+                self._stop(f"the disk is slower than the frames: {WAITING_BYTES} bytes wait")
 
     def _put_line(self, text: bytes) -> None:
         self._end_turn()
         if not self.stopped and self._closed is None:
-            self._queue.put(text)
+            self._put(text)
 
     def _stop(self, why: str) -> None:
         """Stop recording and say so, once; the session goes on."""
@@ -212,28 +217,18 @@ class TapeWriter:
         going = True
         while going:
             waiting = [self._queue.get()]
-            self._closing.wait(FLUSH_S)
+            self._hurry.wait(FLUSH_S)
+            self._hurry.clear()
             while not self._queue.empty():
                 waiting.append(self._queue.get())
             going = None not in waiting
-            if why := self._write(waiting):
+            text = b"".join([piece for piece in waiting if piece is not None])
+            why = self._file.write(text)
+            self._done_bytes += len(text)
+            if why:
                 self._tell(why)
                 self._let_go()
                 return
-
-    def _write(self, waiting: list[Taken | bytes | None]) -> str:
-        """Write what has been collected; say why if it cannot be."""
-        pieces: list[bytes] = []
-        given_bytes = 0
-        for taken in waiting:
-            if isinstance(taken, bytes):
-                pieces.append(taken)
-            elif taken is not None:
-                given_bytes += sum(map(len, taken[2]))
-                _shape(taken, pieces, audio=self._recording.audio)
-        why = self._file.write(b"".join(pieces))
-        self._done_bytes += given_bytes
-        return why
 
     def _let_go(self) -> None:
         """Take no notice of what still comes, until there is an end of it."""
@@ -300,19 +295,17 @@ class _File:
             os.close(descriptor)
 
 
-def _shape(taken: Taken, pieces: list[bytes], *, audio: bool) -> None:
+def _lines(frames: list[bytes], t_s: float, direction: Direction, *, audio: bool) -> bytes:
     """Turn frames into lines: all at once where they are words, one by one where something may have to be left out."""
-    t_s, direction, frames = taken
     start = frame_start(t_s, direction)
-    if redaction.are_words(frames):
-        text = (b"}\n" + start).join(frames)
-        if text.count(b"\n") == len(frames) - 1:
-            pieces += (start, text, b"}\n")
-            return
-    pieces += [_line_of(frame, start, t_s, direction, audio) for frame in frames]
+    if redaction.are_words(frames) and b"\n" not in b"".join(frames):
+        return b"".join((start, (b"}\n" + start).join(frames), b"}\n"))
+    return b"".join([_line_of(frame, start, t_s, direction, audio) for frame in frames])
 
 
 def _line_of(frame: bytes, start: bytes, t_s: float, direction: Direction, audio: bool) -> bytes:
+    if (delta := redaction.audio_delta(frame, audio=audio)) is not None and b"\n" not in delta:
+        return b"".join((start, delta, b"}\n"))
     kept = redaction.without_secrets(frame if audio else redaction.without_audio(frame))
     if kept is None:
         return line(t=t_s, d=direction, size_bytes=len(frame))
