@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from .audio.ring import MAX_AGE_S, MAX_MS, Gap, Policy, Ring
 from .events import client, translation
 from .events.base import UNSET, ClientEvent
+from .events.session import SessionConfig
 from .exceptions import ConnectionLostError, TransportError
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def place_of(event: ClientEvent) -> Place:
         return Place.AT_ONCE
     if isinstance(event, client.ResponseCancel) and event.response_id not in (None, UNSET):
         return Place.AT_ONCE
+    if isinstance(event, client.SessionUpdate) and event.session == SessionConfig(type=event.session.type):
+        return Place.IN_LINE  # It changes nothing: its answer is to say that all audio before it has been heard.
     return _PLACES.get(type(event), Place.AHEAD)
 
 

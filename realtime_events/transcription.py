@@ -158,7 +158,7 @@ class Transcription:
             silence_ms = (detection.silence_duration_ms or SERVER_SILENCE_MS) + SILENCE_MARGIN_MS
             await self.send_audio(self._format.silence(silence_ms))
             # The answer to an update that changes nothing comes after whatever the audio before it has caused.
-            await self.session.update()
+            await self.session.update(timeout=None)
         if not detection or self._lines.speaking is not None:
             await self.commit()
 

@@ -25,8 +25,10 @@ from realtime_events.events.client import (
     InputAudioBufferCommit,
     ResponseCancel,
     ResponseCreate,
+    SessionUpdate,
 )
 from realtime_events.events.items import Item
+from realtime_events.events.session import SessionConfig
 from realtime_events.exceptions import ConnectionLostError
 from realtime_events.options import Options
 from realtime_events.outbox import Outbox, Place, Sending, place_of
@@ -150,6 +152,8 @@ async def test_a_peer_that_holds_lets_control_pass_and_takes_the_audio_later() -
         (ConversationItemCreate(item=Item(type="message", role="user")), Place.AFTER_COMMIT),
         (ConversationItemCreate(item=Item(type="function_call_output", call_id="call_1", output="")), Place.AT_ONCE),
         (ConversationItemDelete(item_id="item_1"), Place.AHEAD),
+        (SessionUpdate(session=SessionConfig(type="transcription")), Place.IN_LINE),
+        (SessionUpdate(session=SessionConfig(type="realtime", instructions="x")), Place.AHEAD),
     ],
 )
 def test_an_event_goes_where_its_meaning_allows(event: ClientEvent, place: Place) -> None:
