@@ -29,6 +29,7 @@ from .exceptions import ConfigurationError
 from .handlers import Middleware
 from .options import Options
 from .plugin import Plugin, load_plugin
+from .prices import Prices
 from .protocol import dialect
 from .protocol.lines import Line
 from .recorder import Header, Recording, Replay, TapeWriter, recorded
@@ -53,7 +54,9 @@ log = logging.getLogger("realtime_events.app")
 DEFAULT_MODEL = "gpt-realtime-2.1"
 PLUGIN_CLOSE_TIMEOUT_S = 0.3
 OPTION_NAMES = frozenset(field.name for field in fields(Options))
-CONNECT_NAMES = frozenset({"model", "instructions", "voice", "session", "endpoint", "dial", "record", "record_audio"})
+CONNECT_NAMES = frozenset(
+    {"model", "instructions", "voice", "session", "endpoint", "conversation", "dial", "record", "record_audio"}
+)
 
 M = TypeVar("M", bound=Middleware)
 T = TypeVar("T")
@@ -71,6 +74,7 @@ class Realtime(Emitter):
         session: More of the session's configuration, as `SessionConfig` or as a mapping of GA field names.
         endpoint: Where to connect; by default what the environment says (`Endpoint.openai()`), read at `connect()`.
         options: How to connect.
+        prices: What tokens cost, for `session.cost`; none by default.
 
     Raises:
         ConfigurationError: `session` has a field that the API does not know, or one of the beta dialect.
@@ -85,8 +89,10 @@ class Realtime(Emitter):
         session: SessionConfig | Mapping[str, Any] | None = None,
         endpoint: Endpoint | None = None,
         options: Options | None = None,
+        prices: Prices | None = None,
     ) -> None:
         super().__init__()
+        self.prices = prices or Prices(currency="")
         self.model = model
         self.config = _configured(_as_config(session), instructions, voice)
         self.endpoint = endpoint
@@ -155,7 +161,8 @@ class Realtime(Emitter):
         """Connect: `async with rt.connect() as session`, or `session = await rt.connect()` and `close()` later.
 
         Args:
-            changes: Any argument of `Realtime` and any field of `Options` by name, for this session only; `dial`
+            changes: Any argument of `Realtime` and any field of `Options` by name, for this session only;
+                `conversation` is a saved one that the new session begins with; `dial`
                 replaces the way to open a connection, `replay(tape)` being one. `record` is the path of a tape that
                 every frame is written to, or a `Recording`; with a path, `record_audio` says whether audio is, too.
 
@@ -279,7 +286,7 @@ class Realtime(Emitter):
         taping = _taping(changes, endpoint, model, options)
         if taping is not None:
             dial = recorded(dial, taping.writer)
-        session = Session(self, endpoint, model=model, options=options, config=config, dial=dial, clock=clock)
+        session = Session(self, endpoint, model=model, options=options, config=config, seed=changes.get("conversation"), dial=dial, clock=clock)
         if taping is not None:
             session.prepared.append(taping)
         if isinstance(changes.get("dial"), Replay):

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .audio import AudioFormat
+from .audio.ring import Gap
 from .dispatcher import Dispatcher
-from .events import local, server
+from .events import client, local, server, translation
 from .events.base import ClientEvent, Event, MalformedEvent, UnknownEvent
-from .exceptions import ConnectionLostError, RealtimeError, one_line
+from .exceptions import ConnectionLostError, TransportError, one_line
 from .options import Options
+from .outbox import Outbox, Place, Sending, place_of
 from .protocol import codec, dialect
 from .protocol.core import QUIET, SWALLOW, TABLE, Core
 from .protocol.requests import server_error
@@ -29,6 +32,8 @@ log = logging.getLogger("realtime_events.session")
 
 WARNINGS_PER_SESSION = 100
 READER_FAILED = 1011  # RFC 6455 section 7.4.1: an unexpected condition on this side
+AUDIO = (client.InputAudioBufferAppend, translation.SessionInputAudioBufferAppend)
+CREATED = (server.SessionCreated, translation.SessionCreated)
 
 
 class Dial(Protocol):
@@ -51,6 +56,7 @@ class Connection:
         kind: The kind of session.
         clock: Gives seconds.
         on_end: Called once, after everybody has been told that the connection has ended.
+        sending: How audio waits while the network is slower than it comes.
     """
 
     __slots__ = (
@@ -63,6 +69,7 @@ class Connection:
         "_kind",
         "_on_end",
         "_outbox",
+        "_output",
         "_reading",
         "_sending",
         "_start_call",
@@ -83,11 +90,13 @@ class Connection:
         kind: codec.Kind,
         clock: Callable[[], float],
         on_end: Callable[[], None],
+        sending: Sending,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.created: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[Ending] = loop.create_future()
         self._core = core
+        self._output = core.output
         self._dispatcher = dispatcher
         self._start_call = start_call
         self._interrupt_calls = interrupt_calls
@@ -97,8 +106,8 @@ class Connection:
         self._on_end = on_end
         self._transport: Transport | None = None
         self._reading: asyncio.Task[None] | None = None
-        self._sending: asyncio.Task[None] | None = None
-        self._outbox: list[bytes] = []
+        self._sending = sending
+        self._outbox: Outbox | None = None
         self._warned: set[str] = set()
         self._decode = self._decoder()
 
@@ -107,6 +116,7 @@ class Connection:
     def open(self, transport: Transport) -> None:
         """Begin to read."""
         self._transport = transport
+        self._outbox = Outbox(transport, clock=self._clock, on_gap=self._tell_gap, sending=self._sending)
         self._reading = asyncio.get_running_loop().create_task(self._read(), name="realtime_events.session.read")
 
     async def close(self, code: int, reason: str) -> None:
@@ -114,7 +124,7 @@ class Connection:
         if self._transport is not None:
             await self._transport.close(code, reason)
         if self._reading is not None:
-            await asyncio.wait({self._reading, self._sending or self._reading})
+            await asyncio.wait({self._reading})
         elif not self.ended.done():
             # The connection was never made: there is nobody to tell, but nobody shall wait for it either.
             self.ended.set_result(_ending(code, reason))
@@ -141,6 +151,8 @@ class Connection:
         """The connection has ended for good: tell State, every handler, every stream and every wait."""
         self.ended.set_result(ending)
         cause = self.lost()
+        if self._outbox is not None:
+            self._outbox.end(cause)
         cut = self._core.cut(cause, self._clock())
         if not self.created.done():
             self.created.set_exception(cause)
@@ -167,7 +179,8 @@ class Connection:
             dispatcher.publish(local.FrameReceived(data=data, event=event))
         apply = QUIET.get(kind)
         if apply is not None:
-            apply(self._core, event, self._clock)
+            if apply(self._output, event, self._clock) is not None:
+                return False
         elif kind in TABLE:
             self._apply(event)
             return self._yields()
@@ -186,16 +199,28 @@ class Connection:
         """Give an event to State, then publish it among the local events that it causes."""
         outcome = TABLE[type(event)](self._core, event, self._clock())
         effects = self._core.effects
-        if effects.before:
-            self._publish_all(effects.before)
+        self._publish_before()
         if outcome is not SWALLOW:
             self._dispatcher.publish(event if outcome is None else outcome)
-        if isinstance(event, server.SessionCreated) and not self.created.done():
+        if isinstance(event, CREATED) and not self.created.done():
             self.created.set_result(None)
-        elif isinstance(event, server.ErrorEvent):
+        elif isinstance(event, server.ErrorEvent) and outcome is not SWALLOW:
             self._tell_error(event)
         if effects:
             self.carry_out()
+
+    def _publish_before(self) -> None:
+        """Take out what nobody shall hear any more, and publish what comes before everything else."""
+        effects = self._core.effects
+        if effects.purge:
+            self._dispatcher.purge(effects.purge)
+            effects.purge = set()
+        self._publish_all(effects.before)
+
+    def _tell_gap(self, gap: Gap) -> None:
+        self._dispatcher.publish(
+            local.AudioGap(start_ms=gap.start_ms, length_ms=gap.length_ms, bytes=gap.length_bytes, reason=gap.reason)
+        )
 
     def _publish_all(self, events: list[Event]) -> None:
         publish = self._dispatcher.publish
@@ -208,6 +233,7 @@ class Connection:
     def carry_out(self) -> None:
         """Do what State asks for: publish, settle, send, start tools."""
         effects = self._core.effects
+        self._publish_before()
         self._publish_all(effects.after)
         settled, effects.settled = effects.settled, []
         for future, outcome in settled:
@@ -215,7 +241,7 @@ class Connection:
         sends, effects.send = effects.send, []
         for event in sends:
             self._core.sent(event, self._clock())
-            self._post(self._encode(event))
+            self._post(event)
         calls, effects.start = effects.start, []
         for call in calls:
             self._start_call(call)
@@ -261,44 +287,67 @@ class Connection:
         """Send an event, and give it as it went out."""
         stamped = self._core.stamp(event)
         frame = self._encode(stamped)  # First: what cannot be said has not been sent.
-        self._core.sent(stamped, self._clock())
-        await self.write(frame)
+        outbox = self._open_outbox()
+        if isinstance(stamped, AUDIO):
+            await outbox.send_audio(frame, len(stamped.audio))
+        else:
+            self._core.sent(stamped, self._clock())
+            await outbox.send(frame, place_of(stamped))
         return stamped
+
+    def audio_is(self, format: AudioFormat) -> None:
+        """Take note of the format of the audio that will be sent."""
+        if self._outbox is not None and not self._outbox.ring:
+            self._outbox.ring.format = format
+
+    async def send_audio(self, event: client.InputAudioBufferAppend) -> None:
+        """Send audio, which nobody answers; it is accepted when this returns."""
+        outbox = self._outbox
+        if outbox is None:
+            raise self.lost()
+        await outbox.send_audio(self._encode(event), len(event.audio))
 
     async def request(self, event: ClientEvent, timeout: float | None) -> Any:
         """Send an event and wait for the server's acknowledgement, or for its refusal."""
         stamped = self._core.stamp(event)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         frame = self._encode(stamped)
+        outbox = self._open_outbox()
         self._core.sent(stamped, self._clock(), future)
         try:
-            await self.write(frame)
             async with within(timeout, f"the server did not answer {event.type}"):
+                await outbox.send(frame, place_of(stamped))
                 return await future
         finally:
             self._core.abandon(stamped)
 
+    async def answers(self, events: Iterable[ClientEvent], timeout: float | None) -> None:
+        """Wait until the server has confirmed events that have been sent, or has refused them, which is an answer."""
+        futures = list(filter(None, (self._answer_to(event) for event in events)))
+        if futures:
+            async with within(timeout, "the server did not confirm the interruption"):
+                await asyncio.wait(futures)
+
+    def _answer_to(self, event: ClientEvent) -> asyncio.Future[Any] | None:
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        return future if self._core.await_answer(event, future) else None
+
     async def write(self, data: bytes) -> None:
         """Send one frame as it is."""
-        if self._transport is None or self.ended.done():
+        await self._open_outbox().send(data, Place.IN_LINE)  # It may be audio, or a commit.
+
+    def _open_outbox(self) -> Outbox:
+        if self._outbox is None or self.ended.done():
             raise self.lost()
-        await self._transport.send(data)
+        return self._outbox
 
-    def _post(self, data: bytes) -> None:
+    def _post(self, event: ClientEvent) -> None:
         """Send from where nothing may be awaited; frames keep their order."""
-        self._outbox.append(data)
-        if self._sending is None or self._sending.done():
-            loop = asyncio.get_running_loop()
-            self._sending = loop.create_task(self._flush(), name="realtime_events.session.send")
-
-    async def _flush(self) -> None:
-        while self._outbox:
-            frames, self._outbox = self._outbox, []
-            for frame in frames:
-                try:
-                    await self.write(frame)
-                except RealtimeError:
-                    return  # The reader tells how the connection ended.
+        frame = self._encode(event)
+        try:
+            self._open_outbox().post(frame, place_of(event))
+        except TransportError:
+            pass  # The reader tells how the connection ended.
 
     def _encode(self, event: ClientEvent) -> bytes:
         if log.isEnabledFor(logging.DEBUG):

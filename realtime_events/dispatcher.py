@@ -18,8 +18,8 @@ from .events.local import FrameReceived, HandlerFailed, HandlerLagging, HandlerS
 from .exceptions import ConfigurationError
 from .handlers import Place, Registration, event_name, key_matches
 from .invocation import is_failure, plain_call
-from .lanes import Inbox, Lane, LatestLane
-from .streams import Stream, Subscription, Wait, within
+from .lanes import Lane, LatestLane
+from .streams import Stream, Subscriber, Subscription, Wait, within
 
 if TYPE_CHECKING:
     from .emitter import Emitter
@@ -57,7 +57,7 @@ class Dispatcher:
         self.tapped = False
         self.table: dict[type[Event] | str, tuple[Put, ...]] = {}
         self._lanes: dict[Registration, Put] = {}
-        self._subscribers: dict[Subscription | Wait, None] = {}
+        self._subscribers: dict[Subscriber, None] = {}
         self._tasks: dict[asyncio.Task[None], Lane] = {}
         self._finished = False
         self._hinted: set[str] = set()
@@ -100,9 +100,9 @@ class Dispatcher:
         Text, transcript, audio and arguments alike: none of them is for anybody after an interruption. Whoever
         interrupts publishes no later ones. A delta that a handler has already been given is not taken back.
         """
-        inboxes: set[Inbox] = set(self._tasks.values())  # A lane that holds anything has a task.
-        inboxes.update(s for s in self._subscribers if isinstance(s, Subscription))
-        return sum(inbox.purge(response_ids) for inbox in inboxes)
+        lanes = set(self._tasks.values())  # A lane that holds anything has a task.
+        purged = sum(lane.purge(response_ids) for lane in lanes)
+        return purged + sum(subscriber.purge(response_ids) for subscriber in self._subscribers)
 
     def resolve(self, kind: type[Event] | str) -> tuple[Put, ...]:
         """Find who listens to a class or name, once; registering anything makes the table forget."""
@@ -166,11 +166,16 @@ class Dispatcher:
         finally:
             self.unsubscribe(wait)
 
-    def _add(self, subscriber: Subscription | Wait) -> None:
+    def follow(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Bring somebody the events of its keys, until what is given back is called."""
+        self._add(subscriber)
+        return lambda: self.unsubscribe(subscriber)
+
+    def _add(self, subscriber: Subscriber) -> None:
         self._subscribers[subscriber] = None
         self.forget_table()
 
-    def unsubscribe(self, subscriber: Subscription | Wait) -> None:
+    def unsubscribe(self, subscriber: Subscriber) -> None:
         """Forget a stream or a wait; twice is fine."""
         if self._subscribers.pop(subscriber, subscriber) is None:
             self.forget_table()

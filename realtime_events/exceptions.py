@@ -168,13 +168,25 @@ class ServerError(RealtimeError):
 
 
 class ResponseFailed(RealtimeError):
-    """A response ended with status `failed`. Fields: `response`, `type`, `code`, `message`."""
+    """A response ended with status `failed`. Fields: `response`, `type`, `code`, `message`, `retry_after_s`.
 
-    def __init__(self, response: Any, *, type: str | None = None, code: str | None = None, message: str = "") -> None:
+    `retry_after_s` is how long to wait before asking again, where the response failed for a rate limit; else None.
+    """
+
+    def __init__(
+        self,
+        response: Any,
+        *,
+        type: str | None = None,
+        code: str | None = None,
+        message: str = "",
+        retry_after_s: float | None = None,
+    ) -> None:
         self.response = response
         self.type = type
         self.code = code
         self.message = message
+        self.retry_after_s = retry_after_s
         super().__init__(message)
 
     def __str__(self) -> str:

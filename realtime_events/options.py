@@ -10,6 +10,7 @@ import ssl as ssl_module
 from dataclasses import dataclass, field
 from typing import Literal
 
+from .outbox import Sending
 from .protocol.batches import ToolLimits
 from .protocol.dialect import Dialect
 
@@ -29,6 +30,8 @@ class Options:
         ssl: A TLS context, for a private certificate authority.
         trust_env: Whether `HTTPS_PROXY`, `NO_PROXY` and `.netrc` count.
         retain_audio: How many bytes of each turn's audio are kept in `turn.audio`; 0 keeps none.
+        gate: Whether the user is heard while the assistant is: `open`, or `half_duplex` against echo.
+        sending: How the user's audio waits while the network is slower than it comes.
         on_full: What a full lane does: drop its oldest deltas, or close the session.
         tool_limits: How far the model may go with its tools before it is stopped.
     """
@@ -43,5 +46,7 @@ class Options:
     ssl: ssl_module.SSLContext | None = None
     trust_env: bool = False
     retain_audio: int = 0
+    gate: Literal["open", "half_duplex"] = "open"
+    sending: Sending = field(default_factory=Sending)
     on_full: Literal["drop_deltas", "close"] = "drop_deltas"
     tool_limits: ToolLimits = field(default_factory=ToolLimits)

@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol, TypeAlias, TypedDict, TypeVar, Unpack
 
 from .events import (
     AudioFlush,
+    AudioGap,
     ConnectionClosed,
     ConnectionLost,
     ConnectionOpened,
@@ -251,6 +252,8 @@ TurnDoneTarget: TypeAlias = Literal["turn.done"] | type[TurnDone]
 TurnDoneHandler = TypeVar("TurnDoneHandler", bound=Handler[TurnDone])
 AudioFlushTarget: TypeAlias = Literal["audio.flush"] | type[AudioFlush]
 AudioFlushHandler = TypeVar("AudioFlushHandler", bound=Handler[AudioFlush])
+AudioGapTarget: TypeAlias = Literal["audio.gap"] | type[AudioGap]
+AudioGapHandler = TypeVar("AudioGapHandler", bound=Handler[AudioGap])
 SpeechInterruptedTarget: TypeAlias = Literal["speech.interrupted"] | type[SpeechInterrupted]
 SpeechInterruptedHandler = TypeVar("SpeechInterruptedHandler", bound=Handler[SpeechInterrupted])
 ToolStartedTarget: TypeAlias = Literal["tool.started"] | type[ToolStarted]
@@ -299,7 +302,7 @@ TranslationSessionUpdatedTarget: TypeAlias = type[translation.SessionUpdated]
 TranslationSessionUpdatedHandler = TypeVar("TranslationSessionUpdatedHandler", bound=Handler[translation.SessionUpdated])
 TranslationSessionUpdateTarget: TypeAlias = type[translation.SessionUpdate]
 TranslationSessionUpdateHandler = TypeVar("TranslationSessionUpdateHandler", bound=Handler[translation.SessionUpdate])
-EventName: TypeAlias = Literal["error", "session.created", "transcription_session.created", "session.updated", "transcription_session.updated", "rate_limits.updated", "conversation.created", "conversation.item.added", "conversation.item.created", "conversation.item.done", "conversation.item.retrieved", "conversation.item.truncated", "conversation.item.deleted", "conversation.item.input_audio_transcription.delta", "conversation.item.input_audio_transcription.segment", "conversation.item.input_audio_transcription.completed", "conversation.item.input_audio_transcription.failed", "input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped", "input_audio_buffer.timeout_triggered", "input_audio_buffer.committed", "input_audio_buffer.cleared", "input_audio_buffer.dtmf_event_received", "output_audio_buffer.started", "output_audio_buffer.stopped", "output_audio_buffer.cleared", "response.created", "response.done", "response.output_item.added", "response.output_item.done", "response.content_part.added", "response.content_part.done", "response.output_text.delta", "response.text.delta", "response.output_text.done", "response.text.done", "response.output_audio.delta", "response.audio.delta", "response.output_audio.done", "response.audio.done", "response.output_audio_transcript.delta", "response.audio_transcript.delta", "response.output_audio_transcript.done", "response.audio_transcript.done", "response.function_call_arguments.delta", "response.function_call_arguments.done", "mcp_list_tools.in_progress", "mcp_list_tools.completed", "mcp_list_tools.failed", "response.mcp_call_arguments.delta", "response.mcp_call_arguments.done", "response.mcp_call.in_progress", "response.mcp_call.completed", "response.mcp_call.failed", "session.update", "transcription_session.update", "input_audio_buffer.append", "input_audio_buffer.commit", "input_audio_buffer.clear", "output_audio_buffer.clear", "conversation.item.create", "conversation.item.retrieve", "conversation.item.truncate", "conversation.item.delete", "response.create", "response.cancel", "connection.opened", "connection.lost", "connection.restored", "connection.closed", "turn.started", "turn.done", "audio.flush", "speech.interrupted", "tool.started", "tool.progress", "tool.done", "tool.failed", "tool.approval_requested", "tool.orphaned", "tool.loop_stopped", "handler.failed", "handler.slow", "handler.lagging", "send.rejected", "frame.received", "event.malformed", "event.unknown", "session.closed", "session.input_transcript.delta", "session.output_transcript.delta", "session.output_audio.delta", "session.input_audio_buffer.append", "session.close"]
+EventName: TypeAlias = Literal["error", "session.created", "transcription_session.created", "session.updated", "transcription_session.updated", "rate_limits.updated", "conversation.created", "conversation.item.added", "conversation.item.created", "conversation.item.done", "conversation.item.retrieved", "conversation.item.truncated", "conversation.item.deleted", "conversation.item.input_audio_transcription.delta", "conversation.item.input_audio_transcription.segment", "conversation.item.input_audio_transcription.completed", "conversation.item.input_audio_transcription.failed", "input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped", "input_audio_buffer.timeout_triggered", "input_audio_buffer.committed", "input_audio_buffer.cleared", "input_audio_buffer.dtmf_event_received", "output_audio_buffer.started", "output_audio_buffer.stopped", "output_audio_buffer.cleared", "response.created", "response.done", "response.output_item.added", "response.output_item.done", "response.content_part.added", "response.content_part.done", "response.output_text.delta", "response.text.delta", "response.output_text.done", "response.text.done", "response.output_audio.delta", "response.audio.delta", "response.output_audio.done", "response.audio.done", "response.output_audio_transcript.delta", "response.audio_transcript.delta", "response.output_audio_transcript.done", "response.audio_transcript.done", "response.function_call_arguments.delta", "response.function_call_arguments.done", "mcp_list_tools.in_progress", "mcp_list_tools.completed", "mcp_list_tools.failed", "response.mcp_call_arguments.delta", "response.mcp_call_arguments.done", "response.mcp_call.in_progress", "response.mcp_call.completed", "response.mcp_call.failed", "session.update", "transcription_session.update", "input_audio_buffer.append", "input_audio_buffer.commit", "input_audio_buffer.clear", "output_audio_buffer.clear", "conversation.item.create", "conversation.item.retrieve", "conversation.item.truncate", "conversation.item.delete", "response.create", "response.cancel", "connection.opened", "connection.lost", "connection.restored", "connection.closed", "turn.started", "turn.done", "audio.flush", "audio.gap", "speech.interrupted", "tool.started", "tool.progress", "tool.done", "tool.failed", "tool.approval_requested", "tool.orphaned", "tool.loop_stopped", "handler.failed", "handler.slow", "handler.lagging", "send.rejected", "frame.received", "event.malformed", "event.unknown", "session.closed", "session.input_transcript.delta", "session.output_transcript.delta", "session.output_audio.delta", "session.input_audio_buffer.append", "session.close"]
 KnownTarget: TypeAlias = EventName | type[Event] | Collection[EventName | type[Event]]
 Target: TypeAlias = str | type[Event] | Collection[str | type[Event]]
 AnyHandler = TypeVar("AnyHandler", bound=Handler[Any])
@@ -434,6 +437,8 @@ class On(Protocol):
     def __call__(self, target: TurnDoneTarget, /, *, when: When[TurnDone] = None, **how: Unpack[How]) -> Callable[[TurnDoneHandler], TurnDoneHandler]: ...
     @overload
     def __call__(self, target: AudioFlushTarget, /, *, when: When[AudioFlush] = None, **how: Unpack[How]) -> Callable[[AudioFlushHandler], AudioFlushHandler]: ...
+    @overload
+    def __call__(self, target: AudioGapTarget, /, *, when: When[AudioGap] = None, **how: Unpack[How]) -> Callable[[AudioGapHandler], AudioGapHandler]: ...
     @overload
     def __call__(self, target: SpeechInterruptedTarget, /, *, when: When[SpeechInterrupted] = None, **how: Unpack[How]) -> Callable[[SpeechInterruptedHandler], SpeechInterruptedHandler]: ...
     @overload
@@ -608,6 +613,8 @@ class On(Protocol):
     def __call__(self, target: TurnDoneTarget, handler: Handler[TurnDone], /, *, when: When[TurnDone] = None, **how: Unpack[How]) -> Handler[TurnDone]: ...
     @overload
     def __call__(self, target: AudioFlushTarget, handler: Handler[AudioFlush], /, *, when: When[AudioFlush] = None, **how: Unpack[How]) -> Handler[AudioFlush]: ...
+    @overload
+    def __call__(self, target: AudioGapTarget, handler: Handler[AudioGap], /, *, when: When[AudioGap] = None, **how: Unpack[How]) -> Handler[AudioGap]: ...
     @overload
     def __call__(self, target: SpeechInterruptedTarget, handler: Handler[SpeechInterrupted], /, *, when: When[SpeechInterrupted] = None, **how: Unpack[How]) -> Handler[SpeechInterrupted]: ...
     @overload
@@ -794,6 +801,8 @@ class WaitFor(Protocol):
     @overload
     def __call__(self, target: AudioFlushTarget, /, *, when: When[AudioFlush] = None, timeout: float | None = None) -> Coroutine[Any, Any, AudioFlush]: ...
     @overload
+    def __call__(self, target: AudioGapTarget, /, *, when: When[AudioGap] = None, timeout: float | None = None) -> Coroutine[Any, Any, AudioGap]: ...
+    @overload
     def __call__(self, target: SpeechInterruptedTarget, /, *, when: When[SpeechInterrupted] = None, timeout: float | None = None) -> Coroutine[Any, Any, SpeechInterrupted]: ...
     @overload
     def __call__(self, target: ToolStartedTarget, /, *, when: When[ToolStarted] = None, timeout: float | None = None) -> Coroutine[Any, Any, ToolStarted]: ...
@@ -976,6 +985,8 @@ class StreamOf(Protocol):
     def __call__(self, target: TurnDoneTarget, /, *, when: When[TurnDone] = None, max_pending: int = ...) -> Stream[TurnDone]: ...
     @overload
     def __call__(self, target: AudioFlushTarget, /, *, when: When[AudioFlush] = None, max_pending: int = ...) -> Stream[AudioFlush]: ...
+    @overload
+    def __call__(self, target: AudioGapTarget, /, *, when: When[AudioGap] = None, max_pending: int = ...) -> Stream[AudioGap]: ...
     @overload
     def __call__(self, target: SpeechInterruptedTarget, /, *, when: When[SpeechInterrupted] = None, max_pending: int = ...) -> Stream[SpeechInterrupted]: ...
     @overload

@@ -10,31 +10,37 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import msgspec
 
+from .audio import AudioFormat
 from .connection import Connection, Dial
+from .dialogue import LiveConversation
 from .dispatcher import Dispatcher
 from .events import client, local, server
 from .events.base import ClientEvent, Event, MalformedEvent
 from .events.items import ContentPart, Item
 from .events.session import AudioConfig, AudioOutput, SessionConfig, Tool
-from .exceptions import (
-    AudioFormatError,
-    ConfigurationError,
-    RemoteProtocolError,
-)
+from .exceptions import ConfigurationError, RemoteProtocolError
+from .extracting import ATTEMPTS, Question
+from .following import Asking, ResponseHandle
 from .handlers import key_of, keys_of
+from .hearing import AudioChunk, Chunks, Heard
 from .options import Options
 from .protocol import codec, dialect
 from .protocol.batches import WhenDone
+from .protocol.conversation import Conversation, ConversationItem, Dropped
 from .protocol.core import Core
+from .protocol.responses import Policy, Wanted
 from .protocol.turns import Turn
+from .protocol.usage import SessionUsage
+from .speaking import Speech, Talk
 from .streams import Stream, within
 from .tools.offer import Offer
 from .tools.output import Outcome
@@ -45,15 +51,19 @@ if TYPE_CHECKING:
     from .endpoint import Endpoint
     from .overloads import StreamOf, WaitFor
     from .plugin import Plugin
+    from .prices import Cost
     from .transport import Ending, Transport
 
 log = logging.getLogger("realtime_events.session")
+
+T = TypeVar("T")
 
 LANE_GRACE_S = 0.5
 REQUEST_TIMEOUT_S = 10.0
 MCP_TIMEOUT_S = 30.0
 STREAM_MAX_PENDING = 1000
-MAX_APPEND_BYTES = 15 * 1024 * 1024 // 4 * 3  # 15 MiB as base64, the API's limit for one append
+EXTRACT_TIMEOUT_S = 30.0
+SEED_TIMEOUT_S = 30.0
 MANNERS = ("closed by the application", 1000)
 
 
@@ -89,6 +99,8 @@ class Session:
     Attributes:
         state: Yours: a namespace for whatever the application wants to keep with the session.
         prepared: The plugins that were set up for the session, and will be closed with it.
+        playback: What the user has really heard; a player reports to it.
+        tools: The tools that the session offers to the model.
     """
 
     def __init__(
@@ -99,6 +111,7 @@ class Session:
         model: str,
         options: Options,
         config: SessionConfig,
+        seed: Conversation | None = None,
         dial: Dial = dial_websocket,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -116,10 +129,13 @@ class Session:
         self._new_id: Callable[[str], str] = lambda kind: f"{kind}_{prefix}{next(numbers):06x}"
         self._core = Core(
             new_id=self._new_id,
+            conversation=LiveConversation(self._edit),
             retain_audio_bytes=options.retain_audio,
             splits_items=speaks == "beta",
             limits=options.tool_limits,
         )
+        self._seed = seed
+        self.playback = Heard(self._core.playback, clock)
         self._dispatcher = Dispatcher(app, self, overflow=self._overflowed, close_when_full=options.on_full == "close")
         self.tools = Offer(
             app.tools, session=self, others=config.tools or (), tell=self._offer, run=self._run_tool_by_hand
@@ -142,6 +158,14 @@ class Session:
             kind=options.kind,
             clock=clock,
             on_end=self._ended_by_itself,
+            sending=options.sending,
+        )
+        self._speech = Speech(self._core, self._connection, gate=options.gate, new_id=self._new_id, clock=clock)
+        self._asking = Asking(
+            self._ask_for,
+            self._give_up,
+            self._dispatcher.follow,
+            lambda response: self._core.failure(response, clock()),
         )
         self._closing: asyncio.Task[None] | None = None
         self._spared: set[asyncio.Task[Any]] = set()
@@ -166,6 +190,27 @@ class Session:
     def config(self) -> SessionConfig:
         """The configuration as the server last confirmed it."""
         return self._core.config
+
+    @property
+    def conversation(self) -> LiveConversation:
+        """What was said in the session, in order: live text and transcripts, and what was heard of them."""
+        self._core.note_times()
+        return cast("LiveConversation", self._core.conversation)
+
+    @property
+    def usage(self) -> SessionUsage:
+        """What the session has used so far: tokens of all responses by modality and model, and transcription apart."""
+        return self._core.usage
+
+    @property
+    def cost(self) -> Cost:
+        """What that costs by the price table of `Realtime(prices=...)`, and whether the table knows everything used."""
+        return self._app.prices.cost(self._core.usage)
+
+    @property
+    def rate_limits(self) -> dict[str, server.RateLimit]:
+        """The rate limits by name (`requests`, `tokens`), with the seconds until they are whole again from now."""
+        return {limit.name or "": limit for limit in self._core.rate_limits.at(self._clock())}
 
     @property
     def turn(self) -> Turn | None:
@@ -211,6 +256,8 @@ class Session:
             wanted = msgspec.structs.replace(wanted, tools=tools)
         if any(value is not msgspec.UNSET for value in msgspec.structs.asdict(wanted).values()):
             await self._update(wanted, self._options.connect_timeout_s)
+        if self._seed is not None:
+            await self.seed(self._seed)
         if self._connection.ended.done():
             raise self._connection.lost()
         place = url.partition("?")[0]
@@ -278,24 +325,37 @@ class Session:
 
     # Talking.
 
-    async def ask(self, content: str | Item | list[ContentPart], *, timeout: float | None = None) -> Turn:
+    async def ask(
+        self,
+        content: str | Item | list[ContentPart],
+        *,
+        policy: Policy | None = None,
+        timeout: float | None = None,
+    ) -> Turn:
         """Say something as the user, and give the whole turn: the answer, tool rounds included.
 
         Args:
             content: The user's words, the parts of a user message, or an item.
+            policy: What to do if a response is active: `queue` waits for its end, `cancel_active` interrupts it and
+                what is still heard, `fail` raises. By default it interrupts where a player reports what is heard, and
+                queues where none does.
             timeout: Seconds to wait; None waits for as long as the connection lives.
 
         Raises:
             ResponseFailed: The response ended as failed; a cancelled or incomplete one is no error.
+            LocalProtocolError: A response is active, and the policy is to fail.
             ServerError: The server refused the request.
             ConnectionLostError: The connection ended first.
             TimeoutError: The turn took longer than `timeout`.
         """
         if self._connection.ended.done():
             raise self._connection.lost()
+        item = _user_item(content)
+        codec.encode(client.ConversationItemCreate(item=item))  # What cannot be said begins no turn.
         future: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
         self._refresh_tools()
-        turn = self._core.ask(_user_item(content), self._clock(), future)
+        chosen = policy or ("cancel_active" if self.playback.has_player else "queue")
+        turn = self._core.ask(item, self._clock(), future, chosen)
         self._connection.carry_out()
         try:
             async with within(timeout, "the turn did not end"):
@@ -304,39 +364,145 @@ class Session:
             self._core.give_up(turn, self._clock())
             self._connection.carry_out()
 
+    def respond(self, *, policy: Policy = "queue", interruptible: bool = True, **params: Any) -> ResponseHandle:
+        """Ask for a response and follow it: `async with session.respond(instructions="…") as r`.
+
+        Args:
+            policy: What to do if another in-band response is active: `queue` waits for its end, `cancel_active`
+                interrupts it, `fail` raises.
+            interruptible: Whether the user's speech may cut it. While one that may not be cut is heard, the user's
+                audio is withheld, since the server would cut it by itself.
+            params: What the response shall do otherwise than the session says, by the GA names of `response.create`,
+                and `voice`; `conversation="none"` makes it out of band: it runs beside others, leaves nothing in the
+                conversation, and its tool calls are for whoever asked.
+
+        Raises:
+            ConfigurationError: A parameter is unknown, or belongs to the beta dialect (its GA name is given).
+        """
+        voice = params.pop("voice", None)
+        if voice is not None:
+            params["audio"] = {"output": {"voice": voice}}
+        request = self._core.exchange.new_request(dialect.response_params(params) if params else msgspec.UNSET)
+        codec.encode(request)
+        return ResponseHandle(self._asking, Wanted(request, interruptible=interruptible), policy)
+
+    async def extract(
+        self,
+        question: str,
+        *,
+        output: type[T],
+        timeout: float | None = EXTRACT_TIMEOUT_S,
+        **params: Any,
+    ) -> T:
+        """Put a side question about the conversation, and give its answer as `output`: out of band, as text, validated.
+
+        The model is shown the JSON Schema of `output`. An answer that does not fit is sent back once, with what is
+        wrong with it.
+
+        Args:
+            question: What to find out, such as "How does the user feel?".
+            output: A type whose JSON Schema can be told: a Struct, dataclass, TypedDict, pydantic model, list, `int` …
+            timeout: Seconds for the whole of it.
+            params: More parameters of `response.create`, such as `input`.
+
+        Raises:
+            RemoteProtocolError: The second answer does not fit either; the sentence says what is wrong with it.
+            ResponseFailed: A response ended as failed.
+            TimeoutError: It took longer than `timeout`.
+        """
+        asked = Question(question, output)
+        async with within(timeout, "the question was not answered"):
+            for _ in range(ATTEMPTS):
+                response = await self.respond(**{**asked.params(), **params})
+                if asked.take(response):
+                    return cast("T", asked.answer)
+        raise RemoteProtocolError(f"the model's answer does not fit {output!r}: {asked.problem}")
+
     async def add_item(self, item: Item, *, timeout: float | None = REQUEST_TIMEOUT_S) -> Item:
         """Add an item to the conversation without asking for a response, and give it as the server took it."""
         added: server.ConversationItemAdded = await self._connection.request(self._core.create_item(item), timeout)
         return added.item
 
-    async def send_audio(self, audio: bytes) -> None:
-        """Append audio in the session's input format to the input buffer; the server does not acknowledge it.
+    async def send_audio(self, audio: bytes, *, format: AudioFormat | None = None) -> None:
+        """Append audio to the input buffer; the server does not acknowledge it.
+
+        It waits where the network is slower than the audio comes, in a bounded queue that control events overtake
+        (`Options.sending`). Muted audio, and what comes while the gate is closed, is not sent.
 
         Args:
-            audio: Bytes; for `audio/pcm` 16-bit little-endian mono samples at 24,000 Hz. What is over the API's limit
-                of 15 MiB an event is sent in several.
+            audio: Bytes in the session's input format; for `audio/pcm` 16-bit little-endian mono samples at 24,000 Hz.
+                What is longer than a second is sent in several events.
+            format: What the audio is, if it is something else: it is converted as one stream from call to call.
 
         Raises:
-            AudioFormatError: Half a sample at the end.
+            AudioFormatError: Half a sample at the end, or no bytes.
             ConnectionLostError: The connection has ended.
+            TimeoutError: There was no room in time; nothing of it was accepted.
         """
-        if len(audio) % 2 and self._input_is_pcm():
-            raise AudioFormatError("an even number of bytes (16-bit samples)", f"{len(audio)} bytes")
-        for start in range(0, len(audio), MAX_APPEND_BYTES):
-            piece = audio if len(audio) <= MAX_APPEND_BYTES else audio[start : start + MAX_APPEND_BYTES]
-            event = client.InputAudioBufferAppend(event_id=self._new_id("event"), audio=piece)
-            await self._connection.send(event)
+        await self._speech.send(audio, format)
 
-    def _input_is_pcm(self) -> bool:
-        audio_input = self.config.audio.input if self.config.audio else None
-        kind = audio_input.format.type if audio_input and audio_input.format else None
-        return not kind or kind == "audio/pcm"
+    async def send_file(
+        self, source: str | os.PathLike[str] | bytes, *, pace: float = 1.0, silence_ms: float = 0.0
+    ) -> float:
+        """Send a WAV file, converted to the session's input format, as fast as it sounds; gives its milliseconds.
 
-    async def commit_audio(self, *, timeout: float | None = REQUEST_TIMEOUT_S) -> str:
+        Args:
+            source: A path, or audio in the session's input format.
+            pace: The speed relative to real time; `math.inf` sends as fast as the connection takes it.
+            silence_ms: How much silence follows; turn detection hears by it that the speech is over.
+
+        Raises:
+            AudioFormatError: The file is no WAV file that can be read; both values are named.
+            OSError: It cannot be read.
+        """
+        return await self._speech.send_file(source, pace=pace, silence_ms=silence_ms)
+
+    def mute(self, muted: bool = True) -> None:
+        """Send no audio of the user from now on; the last 300 ms are kept, and sent first when he is heard again."""
+        self._speech.muted = muted
+
+    @property
+    def is_muted(self) -> bool:
+        """Whether the user's audio is withheld."""
+        return self._speech.muted
+
+    def talk(self) -> Talk:
+        """Push-to-talk: `async with session.talk():` commits what is sent within, and asks for the answer.
+
+        Entering interrupts the assistant. Awaited after the block, it is the turn. The session must have no turn
+        detection.
+        """
+        return Talk(self, self._speech, self._core)
+
+    def answer_speech(self) -> asyncio.Future[Turn]:
+        """Ask for the response to what was committed, and give the turn once it has ended."""
+        future: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
+        self._refresh_tools()
+        self._core.exchange.answer_speech(self._clock(), future)
+        self._connection.carry_out()
+        return future
+
+    @property
+    def audio(self) -> Stream[AudioChunk]:
+        """The assistant's audio from now on, in chunks that know their item and their place in it.
+
+        After an interruption nothing more comes of what was cut.
+        """
+        chunks = Chunks(self._dispatcher, lambda: self._core.output.bytes_per_ms)
+        self._dispatcher.follow(chunks)
+        return Stream(self._dispatcher, chunks)
+
+    async def commit_audio(self, *, if_enough: bool = False, timeout: float | None = REQUEST_TIMEOUT_S) -> str | None:
         """Make a user item of the input buffer, where turn detection does not do it.
 
-        Gives the item's id, or an empty string where the server does not name it.
+        Gives the item's id, or an empty string where the server does not name it. With less than 100 ms of audio it
+        raises or, if told so by `if_enough`, does nothing and gives None.
+
+        Raises:
+            LocalProtocolError: Less than 100 ms of audio were sent since the last commit.
         """
+        if not self._speech.check_commit(if_enough=if_enough):
+            return None
         committed: server.InputAudioBufferCommitted = await self._connection.request(
             client.InputAudioBufferCommit(), timeout
         )
@@ -344,17 +510,23 @@ class Session:
 
     async def clear_audio(self, *, timeout: float | None = REQUEST_TIMEOUT_S) -> None:
         """Throw the input buffer away."""
+        self._speech.cleared()
         await self._connection.request(client.InputAudioBufferClear(), timeout)
 
-    async def interrupt(self) -> None:
-        """Cancel the running response, if there is one, and have players empty their buffers.
+    async def interrupt(self, *, timeout: float | None = REQUEST_TIMEOUT_S) -> None:
+        """Stop what the assistant says, and tell the server how much was heard; returns when it has confirmed that.
 
-        Running tools that say `on_interrupt="cancel"` are stopped, too.
+        Players are told first (`audio.flush`), nothing more is delivered of what was cut, and the conversation knows
+        the words that were heard. Running tools that say `on_interrupt="cancel"` are stopped, too. A response that may
+        not be interrupted goes on.
+
+        Raises:
+            TimeoutError: The server did not confirm it in time.
         """
-        self._runner.interrupt()
-        if (response_id := self._core.active_response) is not None:
-            self._dispatcher.publish(local.AudioFlush(response_id=response_id))
-            await self.send(client.ResponseCancel(response_id=response_id))
+        sent = self._core.interrupt(self._clock())
+        self._connection.carry_out()
+        self._runner.interrupt()  # After it: the answer to what it stops is not interrupted.
+        await self._connection.answers(sent, timeout)
 
     async def update(self, *, timeout: float | None = REQUEST_TIMEOUT_S, **changes: Any) -> SessionConfig:
         """Change the session and give the configuration that the server confirmed.
@@ -394,6 +566,40 @@ class Session:
         )
         return retrieved.item
 
+    async def seed(self, saved: Conversation, *, timeout: float | None = SEED_TIMEOUT_S) -> tuple[Dropped, ...]:
+        """Say a saved conversation again to the server, in order; gives what could not be said again, and why.
+
+        Assistant text is given as `output_text`, audio as its transcript: of what was interrupted, what was heard.
+
+        Raises:
+            ServerError: The server refused an item.
+            TimeoutError: It took longer than `timeout`.
+        """
+        seed = saved.seed()
+        async with within(timeout, "the server did not take over the saved conversation"):
+            await self._all_answered([self._core.create_item(item) for item in seed.items])
+        return tuple(seed.dropped)
+
+    async def _edit(self, wanted: Sequence[Item | ConversationItem], timeout: float | None) -> None:
+        plan = self._core.conversation.edit_plan(wanted, new_id=self._new_id)
+        async with within(timeout, "the server did not confirm the edit"):
+            await self._all_answered(plan)
+
+    async def _all_answered(self, events: Sequence[ClientEvent]) -> None:
+        """Send events in order, and wait for the acknowledgement of each; the first refusal is raised."""
+        loop = asyncio.get_running_loop()
+        waits = [
+            loop.create_task(self._connection.request(event, None), name="realtime_events.session.request")
+            for event in events
+        ]
+        try:
+            for wait in waits:
+                await wait
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
     # Listening.
 
     def emit(self, name: str, payload: Any = None) -> bool:
@@ -431,6 +637,22 @@ class Session:
     def __aiter__(self) -> AsyncIterator[Event]:
         return self.stream()
 
+    # Responses.
+
+    def _ask_for(self, wanted: Wanted, policy: Policy) -> None:
+        if self._connection.ended.done():
+            raise self._connection.lost()
+        self._refresh_tools()
+        self._core.exchange.want(wanted, self._clock(), policy)
+        self._connection.carry_out()
+
+    def _give_up(self, wanted: Wanted) -> None:
+        """Cancel a response that somebody has asked for, unless it was not asked for yet."""
+        if self._connection.ended.done():
+            return
+        self._core.give_up_response(wanted, self._clock())
+        self._connection.carry_out()
+
     # Tools.
 
     def approve(self, call_id: str, *, always: bool = False) -> asyncio.Future[bool]:
@@ -452,7 +674,7 @@ class Session:
         return _done(decided or self._decide_hosted(call_id, approve=False, reason=reason))
 
     def _decide_hosted(self, request_id: str, *, approve: bool, reason: str = "") -> bool:
-        decided = self._core.decide_hosted(request_id, approve=approve, reason=reason)
+        decided = self._core.decide_hosted(request_id, self._clock(), approve=approve, reason=reason)
         self._connection.carry_out()
         return decided
 
@@ -474,7 +696,7 @@ class Session:
             raise RemoteProtocolError(f"the server could not list the tools of the MCP server {', '.join(failed)}")
 
     def _say_for_tool(self, call_id: str, text: str) -> None:
-        self._core.say(call_id, text)
+        self._core.exchange.say(call_id, text, self._clock())
         self._connection.carry_out()
 
     async def _run_tool_by_hand(self, call: local.ToolCall) -> Outcome:

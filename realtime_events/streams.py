@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Set
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from .exceptions import RealtimeError
 from .handlers import Place
@@ -48,6 +48,27 @@ def fail(future: asyncio.Future[Any], error: BaseException) -> None:
         future.exception()
 
 
+class Subscriber(Protocol):
+    """Who is brought the events of some keys by the dispatcher."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The names and globs of the events."""
+        ...
+
+    def put(self, event: Any) -> None:
+        """Take an event; never waits."""
+        ...
+
+    def purge(self, response_ids: Set[str]) -> int:
+        """Take out the waiting deltas of these responses, and say how many they were."""
+        ...
+
+    def end(self, error: Exception) -> None:
+        """Take note that no more will come."""
+        ...
+
+
 class Subscription(Inbox):
     """The queue behind a `Stream`; the dispatcher holds it, the user holds the stream."""
 
@@ -76,7 +97,7 @@ class Subscription(Inbox):
             self.crowded()
         self._wake.set()
 
-    def end(self, _error: Exception) -> None:
+    def end(self, error: Exception) -> None:
         """End the stream after what it holds."""
         self.ended = True
         self._wake.set()
@@ -151,6 +172,10 @@ class Wait:
             if isinstance(error, StopIteration | asyncio.CancelledError):  # A future means something else by these.
                 error = RuntimeError(f"the predicate of a wait raised {type(error).__name__}")
             fail(self.future, error)
+
+    def purge(self, response_ids: Set[str]) -> int:
+        """Take out nothing: a wait holds no events."""
+        return 0
 
     def end(self, error: Exception) -> None:
         """Fail the wait."""

@@ -103,6 +103,19 @@ class AudioFlush(LocalEvent, frozen=True, kw_only=True, tag="audio.flush"):
     response_id: str = ""
 
 
+class AudioGap(LocalEvent, frozen=True, kw_only=True, tag="audio.gap"):
+    """Audio that was accepted and will not be heard by the server, or perhaps not.
+
+    `start_ms` counts all audio that was accepted in the session; `reason` says why, `unknown` whether it may have arrived.
+    """
+
+    start_ms: float
+    length_ms: float
+    bytes: int
+    reason: str
+    unknown: bool = False
+
+
 class SpeechInterrupted(LocalEvent, frozen=True, kw_only=True, tag="speech.interrupted"):
     """The assistant's speech was cut at `audio_end_ms` of item `item_id`; `heard` are the words played until then."""
 
@@ -221,6 +234,7 @@ LOCAL_EVENTS: tuple[type[LocalEvent], ...] = (
     TurnStarted,
     TurnDone,
     AudioFlush,
+    AudioGap,
     SpeechInterrupted,
     ToolStarted,
     ToolProgress,

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
-from ..events import client, server
+from ..events import client, server, translation
 from ..events.base import ClientEvent, ServerEvent
 from ..exceptions import ServerError
 
@@ -36,7 +36,17 @@ ACKNOWLEDGES: dict[type[ClientEvent], type[ServerEvent]] = {
     client.ConversationItemRetrieve: server.ConversationItemRetrieved,
     client.InputAudioBufferCommit: server.InputAudioBufferCommitted,
     client.InputAudioBufferClear: server.InputAudioBufferCleared,
+    translation.SessionUpdate: translation.SessionUpdated,
+    translation.SessionClose: translation.SessionClosed,
 }
+WITHOUT_ITEM = (
+    client.SessionUpdate,
+    client.InputAudioBufferCommit,
+    client.InputAudioBufferClear,
+    translation.SessionUpdate,
+    translation.SessionClose,
+)
+AUDIO = (client.InputAudioBufferAppend, translation.SessionInputAudioBufferAppend)
 
 
 @dataclass(eq=False, slots=True)
@@ -55,7 +65,7 @@ class Requests:
 
     def add(self, event: ClientEvent, waiter: Any = None) -> None:
         """Remember a sent event by its `event_id`."""
-        if not event.event_id or isinstance(event, client.InputAudioBufferAppend):
+        if not event.event_id or isinstance(event, AUDIO):
             return  # Audio is not kept just to be named in an error.
         self._sent[event.event_id] = Request(event, waiter)
         if len(self._sent) > REMEMBERED_SENDS:
@@ -92,6 +102,14 @@ class Requests:
             candidates = []
         return self._sent.pop(candidates[0]) if len(candidates) == 1 else None
 
+    def attach(self, event: ClientEvent, waiter: Any) -> bool:
+        """Have somebody wait for the answer to an event that was sent before; false if it is answered already."""
+        request = self._sent.get(event.event_id or "")
+        if request is None or request.waiter is not None:
+            return False
+        request.waiter = waiter
+        return True
+
     def forget(self, event: ClientEvent) -> None:
         """Drop a request that was answered by something else than an acknowledgement."""
         self._sent.pop(event.event_id or "", None)
@@ -110,7 +128,7 @@ class Requests:
 
 def _names_same_item(sent: Any, event: Any) -> bool:
     """Compare item ids where both sides have one; acknowledgements without an id are taken in order."""
-    if isinstance(sent, client.SessionUpdate | client.InputAudioBufferCommit | client.InputAudioBufferClear):
+    if isinstance(sent, WITHOUT_ITEM):
         return True
     asked = sent.item.id if isinstance(sent, client.ConversationItemCreate) else sent.item_id
     answered = event.item.id if hasattr(event, "item") else event.item_id

@@ -7,11 +7,15 @@ Before it: `core.py`, which says what belongs to which turn; after it: the event
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..events.local import ToolResult
 from ..events.response import Response, Usage
 from .usage import add_usage
+
+if TYPE_CHECKING:
+    from .conversation import ConversationItem
+    from .responses import Wanted
 
 TurnStatus = Literal["running", "completed", "cancelled", "incomplete", "failed", "cut"]
 Mark = Literal["speech_end", "response_created", "first_delta", "first_audio", "done"]
@@ -19,18 +23,30 @@ Mark = Literal["speech_end", "response_created", "first_delta", "first_audio", "
 
 @dataclass(eq=False, slots=True)
 class RunningResponse:
-    """What is known of a response between `response.created` and `response.done`."""
+    """What is known of a response between `response.created` and `response.done`.
+
+    Attributes:
+        wanted: What asked for it; None where the server began it by itself.
+        interruptible: Whether somebody who speaks may cut it.
+        silenced: Whether it was interrupted: no more of its deltas are published.
+        parts: The pieces of each text or transcript, by item and content index.
+        audio: Its items with audio.
+        waiters: Who is to be told of its end.
+    """
 
     id: str
     in_band: bool = True
     turn: Turn | None = None
+    wanted: Wanted | None = None
+    interruptible: bool = True
+    silenced: bool = False
     parts: dict[tuple[str, int], list[str]] = field(default_factory=dict[tuple[str, int], list[str]])
-    audio_bytes: int = 0
-    bytes_per_ms: int = 1
+    audio: dict[str, ConversationItem] = field(default_factory=dict)
+    waiters: list[Any] = field(default_factory=list[Any])
 
     def audio_ms(self) -> float:
         """Give the milliseconds of audio received so far."""
-        return self.audio_bytes / self.bytes_per_ms
+        return sum(item.audio_ms for item in self.audio.values())
 
     def text(self) -> str:
         """Give the text and transcripts received so far, in the order in which their parts began."""

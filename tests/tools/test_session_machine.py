@@ -81,7 +81,7 @@ class Conversation(RuleBasedStateMachine):
         self.carry_out()
 
     def say_for(self, call_id: str, text: str) -> None:
-        self.core.say(call_id, text)
+        self.core.exchange.say(call_id, text, self.now)
         self.carry_out()
 
     def carry_out(self) -> None:
