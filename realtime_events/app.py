@@ -12,10 +12,10 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, suppress
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
 import msgspec
 
@@ -57,6 +57,9 @@ OPTION_NAMES = frozenset(field.name for field in fields(Options))
 CONNECT_NAMES = frozenset(
     {"model", "instructions", "voice", "session", "endpoint", "conversation", "dial", "record", "record_audio"}
 )
+
+Record: TypeAlias = str | os.PathLike[str] | Recording
+"""Where to record to, or what and where."""
 
 M = TypeVar("M", bound=Middleware)
 T = TypeVar("T")
@@ -100,6 +103,7 @@ class Realtime(Emitter):
         self.tools = ToolRegistry()
         self.tool = self.tools.tool
         self.plugins: list[Plugin] = []
+        self.record: Record | Callable[[], Record] | None = None
 
     def use(self, middleware: M) -> M:
         """Wrap handlers: `async def middleware(event, session, call_next)`; the first one is the outermost.
@@ -283,7 +287,7 @@ class Realtime(Emitter):
         base = _as_config(changes["session"]) if "session" in changes else self.config
         config = _configured(base, changes.get("instructions"), changes.get("voice"))
         model = changes.get("model") or self.model
-        taping = _taping(changes, endpoint, model, options)
+        taping = _taping({"record": self.record, **changes}, endpoint, model, options)
         if taping is not None:
             dial = recorded(dial, taping.writer)
         session = Session(self, endpoint, model=model, options=options, config=config, seed=changes.get("conversation"), dial=dial, clock=clock)
@@ -308,9 +312,11 @@ class _Taping(Plugin):
 
 def _taping(changes: Mapping[str, Any], endpoint: Endpoint, model: str, options: Options) -> _Taping | None:
     """Make the tape that a session asks for."""
-    record: str | os.PathLike[str] | Recording | None = changes.get("record")
+    record: Record | Callable[[], Record] | None = changes.get("record")
     if record is None:
         return None
+    if callable(record):
+        record = record()
     if not isinstance(record, Recording):
         record = Recording(path=record, audio=bool(changes.get("record_audio")))
     from . import __version__

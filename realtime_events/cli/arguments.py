@@ -16,6 +16,7 @@ PROGRAM = "realtime-events"
 ABOUT = "An event-emitter framework for OpenAI's Realtime API."
 APP_HELP = "a file or module, and the name of its Realtime where it has several: app.py, app.py:rt, package.app:rt"
 SESSION_HELP = "a file with the session's configuration, in the words of session.update"
+RECORD_HELP = "record every frame but the audio onto a tape, compressed if its name ends in .gz; see `inspect`"
 SIMULATE_HELP = "talk to a simulator on this machine instead of the service; needs no key"
 
 
@@ -61,6 +62,8 @@ def build() -> tuple[Parser, dict[str, Parser]]:
         "simulate": _simulate(
             add("simulate", "run the simulator by itself, for any client; its URL is the first line")
         ),
+        "replay": _replay(add("replay", "play a tape into an application, or show the conversation on it")),
+        "inspect": _inspect(add("inspect", "show what is on a tape: what happened, and what can be counted")),
         "events": _events(add("events", "show events with their spellings, direction and fields")),
         "secret": _secret(add("secret", "make a client secret, the short-lived key for a browser; prints only that")),
         "calls": _calls(add("calls", "accept, reject, refer or hang up a call")),
@@ -83,6 +86,7 @@ def _run(parser: Parser) -> Parser:
     how.add_argument("--mic", action="store_true", help="talk to it by microphone and speaker, by the extra `audio`")
     how.add_argument("--wav", type=Path, metavar="in.wav", help="say a WAV file to it, wait for the answer, and end")
     parser.add_argument("--simulate", action="store_true", help=SIMULATE_HELP)
+    parser.add_argument("--record", type=Path, metavar="tape", help=RECORD_HELP)
     parser.add_argument("--reload", action="store_true", help="start again whenever a Python file beside it changes")
     parser.epilog = (
         "A file that starts itself, by asyncio.run(...) or under `if __name__ == '__main__'`, is started as it is. "
@@ -115,6 +119,24 @@ def _simulate(parser: Parser) -> Parser:
         help="understand a recording, whose words stand in in.txt beside it; may be given again",
     )
     ears.add_argument("--local", action="store_true", help="with real ears and a voice, by the extra `local`")
+    return parser
+
+
+def _replay(parser: Parser) -> Parser:
+    parser.add_argument("tape", type=Path, help="what `run --record` or connect(record=...) has written")
+    parser.add_argument("app", nargs="?", help=APP_HELP)
+    parser.add_argument("--speed", type=float, metavar="X", help="1 is real time; by default as fast as it goes")
+    parser.add_argument("--real-tools", action="store_true", help="run the tools, which else answer as on the tape")
+    return parser
+
+
+def _inspect(parser: Parser) -> Parser:
+    parser.add_argument("tape", type=Path, help="what `run --record` or connect(record=...) has written")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--table", action="store_true", help="every frame, one line each")
+    what.add_argument("--timeline", action="store_true", help="speech, turns, tool calls and errors only")
+    what.add_argument("--stats", action="store_true", help="counts and latencies only")
+    parser.add_argument("--json", action="store_true", help="as JSON; of the statistics, where nothing else is asked")
     return parser
 
 

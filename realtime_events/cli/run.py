@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 from .clips import Clip, words_beside
@@ -31,6 +33,10 @@ def command(arguments: argparse.Namespace) -> int:
         if endpoint is not None:
             for application in program.applications().values():
                 application.endpoint = endpoint
+        if arguments.record is not None:
+            tapes = _tapes(arguments.record)
+            for application in program.applications().values():
+                application.record = tapes
         if program.starts_itself and not is_asked_for:
             return program.start()
         application = program.application(target.name)
@@ -47,3 +53,15 @@ def _known(path: Path | None, speech: bytes | None) -> Clip | None:
     """Give a recording with the words that stand in the text file beside it, for the simulator to understand."""
     words = None if path is None else words_beside(path)
     return None if words is None or speech is None else Clip(speech, words)
+
+
+def _tapes(path: Path) -> Callable[[], Path]:
+    """Give the path of a tape for each session: the one that was named, then `call-2.jsonl` and so on."""
+    first, dot, ending = path.name.partition(".")
+    numbers = itertools.count(1)
+
+    def name() -> Path:
+        number = next(numbers)
+        return path if number == 1 else path.with_name(f"{first}-{number}{dot}{ending}")
+
+    return name

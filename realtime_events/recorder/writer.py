@@ -184,8 +184,8 @@ class TapeWriter:
         waiting_bytes = self._given_bytes - self._done_bytes
         if waiting_bytes > HURRY_BYTES:
             self._hurry.set()
-            if waiting_bytes > WAITING_BYTES:
-                self._stop(f"the disk is slower than the frames: {WAITING_BYTES} bytes wait")
+        if waiting_bytes > WAITING_BYTES:
+            self._stop(f"the disk is slower than the frames: {WAITING_BYTES} bytes wait")
 
     def _put_line(self, text: bytes) -> None:
         self._end_turn()
