@@ -2,7 +2,8 @@
 
 Owns the names a test imports: `Peer` (`peer.py`), the server's side of a connection without a socket; `FaultProxy`
 (`fault_proxy.py`) with its `Toxics` (`toxics.py`), a TCP proxy that breaks real connections; `ManualClock`
-(`clock.py`); and `tape` (`tape.py`), which plays what was recorded into the application under test. Knows no test framework.
+(`clock.py`); and `tape` (`tape.py`), which plays what was recorded into the application under test. Knows no
+test framework.
 
     peer = Peer()
     async with rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:

@@ -53,9 +53,9 @@ class Played:
 async def tape(
     path: str | Path, app: Realtime, *, tools: Tools = "mock", timeout: float = TIMEOUT_S
 ) -> AsyncGenerator[Played]:
-    """Play a tape into an application, handlers and all: `async with tape("call.jsonl", rt) as played:`.
+    """Play a whole tape into an application, handlers and all, and give what came of it.
 
-    Inside the block it has been played to its end.
+    `async with tape("call.jsonl", rt) as played:` begins its block when the tape has ended.
 
     Args:
         path: The tape.
