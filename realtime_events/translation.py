@@ -9,23 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-import msgspec
-
 from .audio import PCM16, AudioFormat
 from .audio_file import file_pieces
-from .events import local, server
+from .events import local
 from .events.base import UNSET, ClientEvent, Struct, UnsetType
 from .events.session import InputTranscription, NoiseReduction
 from .events.translation import (
     SessionClose,
     SessionClosed,
-    SessionCreated,
     SessionInputAudioBufferAppend,
     SessionInputTranscriptDelta,
     SessionOutputAudioDelta,
@@ -39,8 +35,6 @@ from .events.translation import (
 )
 from .exceptions import AudioFormatError, ConfigurationError, ConnectionLostError, LocalProtocolError
 from .protocol.captions import Caption, CaptionFormat, CaptionTrack, export_captions
-from .protocol.requests import INVALID_REQUEST, server_error
-from .streams import within
 
 if TYPE_CHECKING:
     from .session import Session
@@ -103,9 +97,9 @@ class Translation:
         is_drained: Whether the server has said that everything is translated and sent.
     """
 
-    def __init__(self, session: Session, config: TranslationSession) -> None:
+    def __init__(self, session: Session) -> None:
         self.session = session
-        self.config = config
+        self.config = TranslationSession()
         self.dropped = 0
         self.is_drained = False
         self._sent_bytes = 0
@@ -172,7 +166,7 @@ class Translation:
                 f"a translation cannot change {unknown[0]!r}; it can change {', '.join(UPDATABLE)}"
             )
         async with self._updating:  # `session.updated` names no update, so one is under way at a time.
-            await self._request(SessionUpdate(session=translation_config(**changes)), SessionUpdated, timeout)
+            await self._request(SessionUpdate(session=translation_config(**changes)), timeout)
         return self.config
 
     async def finish(self, *, timeout: float | None = FINISH_TIMEOUT_S) -> None:
@@ -191,34 +185,13 @@ class Translation:
         await self.send_audio(bytes(-self._sent_bytes % frame))
         self._is_finished = True
         try:
-            await self._request(SessionClose(), SessionClosed, timeout)
+            await self._request(SessionClose(), timeout)
         finally:
             self._end()
 
-    async def _request(self, event: ClientEvent, answer: type[Any], timeout: float | None) -> None:
-        """Send an event and wait for its answer, or for the error that refuses it."""
-        event_id = f"event_{secrets.token_hex(8)}"
-        sent = msgspec.structs.replace(event, event_id=event_id)
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def settle(said: Any) -> bool:
-            if future.done():
-                return False
-            if isinstance(said, answer):
-                future.set_result(None)
-            elif isinstance(said, local.ConnectionClosed):
-                future.set_exception(ConnectionLostError(said.code, said.reason, initiator=said.initiator))
-            elif isinstance(said, server.ErrorEvent) and _is_about(said, event_id):
-                future.set_exception(server_error(said, sent))
-            return False
-
-        name = str(answer.__struct_config__.tag)
-        async with (
-            self.session.stream(name, "error", "connection.closed", when=settle),
-            within(timeout, f"{name} did not come"),
-        ):
-            await self.session.send(sent)
-            await future
+    async def _request(self, event: ClientEvent, timeout: float | None) -> Any:
+        """Send an event and give its answer, or raise the error that refuses it."""
+        return await self.session._connection.request(event, timeout)  # pyright: ignore[reportPrivateUsage]
 
     # Looking.
 
@@ -309,11 +282,9 @@ class Translation:
 async def translating(make: Callable[[], Session], wanted: Mapping[str, Any]) -> AsyncGenerator[Translation]:
     """Connect, ask for what is wanted, and give the handle of the session while the block lasts."""
     session = make()
-    created: list[SessionCreated] = []
-    async with session.stream("session.created", when=lambda event: _greet(session, created, event)):
-        await session.open()
+    await session.open()
     try:
-        translation = Translation(session, created[0].session)
+        translation = Translation(session)
         await translation.update(**wanted)
         yield translation
     finally:
@@ -346,23 +317,6 @@ def _transcription(wanted: bool | str | None) -> InputTranscription | UnsetType 
     if wanted is False:
         return None
     return InputTranscription(model=DEFAULT_CAPTION_MODEL if wanted is True else wanted)
-
-
-def _greet(session: Session, created: list[SessionCreated], event: Any) -> bool:
-    """Let a session begin by the `session.created` of its kind, of which State knows the other shape only."""
-    created.append(event)
-    connection = session._connection  # pyright: ignore[reportPrivateUsage]
-    session._core.session_id = event.session.id or ""  # pyright: ignore[reportPrivateUsage]
-    if not connection.created.done():
-        connection.created.set_result(None)
-    return False
-
-
-def _is_about(error: server.ErrorEvent, event_id: str) -> bool:
-    """Say whether an error answers the one event that waits: by its id, or, where it names none, by its type."""
-    if error.error.event_id:
-        return error.error.event_id == event_id
-    return error.error.type == INVALID_REQUEST
 
 
 def _shown(audio_format: AudioFormat) -> str:

@@ -212,7 +212,7 @@ async def test_finish_says_that_the_session_was_not_closed_and_keeps_what_came()
     peer = Peer()
     async with asyncio.timeout(5), interpreted(peer) as t:
         peer.say(SessionOutputTranscriptDelta(delta="Bonjour.", elapsed_ms=200))
-        with pytest.raises(TimeoutError, match=r"session\.closed did not come within 0\.01 s"):
+        with pytest.raises(TimeoutError, match=r"did not answer session\.close within 0\.01 s"):
             await t.finish(timeout=0.01)
         assert [piece.text async for piece in t] == ["Bonjour."] and not t.is_drained
 
