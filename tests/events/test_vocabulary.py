@@ -134,7 +134,7 @@ def test_a_repr_shows_neither_keys_nor_audio_nor_what_is_absent() -> None:
     assert "audio=<pcm 4800 B>" in shown
 
 
-@pytest.mark.parametrize("name", ["beta", "translation"])
+@pytest.mark.parametrize("name", ["beta"])
 def test_the_less_used_vocabularies_are_loaded_when_asked_for(name: str) -> None:
     program = (
         "import sys\n"
