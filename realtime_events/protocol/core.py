@@ -108,6 +108,7 @@ class Core:
         )
         self._splits_items = splits_items
         self._server_plays = server_plays
+        self.playing_response = ""  # The one that the other side of a call hears.
         self._items: dict[str, None] = {}
         self._protected: set[str] = set()
 
@@ -144,6 +145,8 @@ class Core:
         """Have somebody wait for what an interruption sent; false if there is nothing to wait for."""
         if isinstance(event, client.ConversationItemTruncate):
             return self.requests.attach(event, waiter)
+        if isinstance(event, client.OutputAudioBufferClear):
+            return bool(self.playing_response) and self.requests.attach(event, waiter)
         if isinstance(event, client.ResponseCancel):
             running = self.exchange.responses.running.get(event.response_id or "")
             if running is not None:
@@ -212,7 +215,7 @@ class Core:
         response_id = self.active_response
         cuts = self._cut_speech(now)
         sends: list[ClientEvent] = [] if response_id is None else [self.exchange.cancel(response_id)]
-        if self._server_plays and response_id is not None:
+        if self._server_plays and (response_id is not None or self.playing_response):
             sends.append(client.OutputAudioBufferClear(event_id=self.new_id("event")))
         self.effects.send += [*sends, *cuts]
         return [*sends, *cuts]
@@ -228,7 +231,7 @@ class Core:
 
     def _may_interrupt(self, now: float) -> bool:
         """Say whether what is said, and what is still to be heard, may be cut."""
-        if self._protected.isdisjoint((self.active_response,)):
+        if self._protected.isdisjoint((self.active_response, self.playing_response)):
             track = self.playback.playing(now)
             return track is None or track.response_id not in self._protected
         return False
@@ -305,6 +308,8 @@ class Core:
             return None
         if isinstance(request.event, client.ResponseCancel) and event.error.code == CANCEL_NOT_ACTIVE:
             return SWALLOW  # The response had ended by then, which is what was wanted.
+        if self._server_plays and isinstance(request.event, client.OutputAudioBufferClear):
+            return self._nothing_to_clear(request, event)
         if self._told(event, request, now):
             return None
         rejected = local.SendRejected(
@@ -325,6 +330,12 @@ class Core:
     def failure(self, response: Response, now: float) -> ResponseFailed:
         """Give the exception for a response that has failed, with how long to wait if it was for a rate limit."""
         return failure(response, wait_of(response, self.rate_limits.at(now)))
+
+    def _nothing_to_clear(self, request: Request, event: server.ErrorEvent) -> Any:
+        """Nothing was played any more, which is what was wanted."""
+        if request.waiter is not None:
+            self.effects.settled.append((request.waiter, event))
+        return SWALLOW
 
     def rate_limited(self, event: server.RateLimitsUpdated, now: float) -> None:
         """The rate limits as they are now."""
@@ -443,6 +454,16 @@ class Core:
         if running is None or running.in_band:
             self.conversation.apply(event, now)
 
+    def output_started(self, event: server.OutputAudioBufferStarted, now: float) -> None:
+        """The other side of a call begins to hear a response."""
+        self.playing_response = event.response_id
+
+    def output_stopped(self, event: Any, now: float) -> None:
+        """Nothing is heard any more: it was played to its end, or cleared."""
+        if event.response_id == self.playing_response:
+            self.playing_response = ""
+        self.acknowledged(event, now)
+
     def heard(self, event: Any, now: float) -> None:
         """Something that concerns the conversation only."""
         self.conversation.apply(event, now)
@@ -531,6 +552,9 @@ TABLE: Final[dict[type[Event], Apply]] = {
     server.InputAudioBufferSpeechStopped: Core.speech_stopped,
     server.InputAudioBufferCommitted: Core.committed,
     server.InputAudioBufferCleared: Core.cleared,
+    server.OutputAudioBufferStarted: Core.output_started,
+    server.OutputAudioBufferStopped: Core.output_stopped,
+    server.OutputAudioBufferCleared: Core.output_stopped,
 }
 
 QUIET: Final[dict[type[Event], Callable[[Output, Any, Clock], Any]]] = {

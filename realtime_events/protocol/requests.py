@@ -36,6 +36,7 @@ ACKNOWLEDGES: dict[type[ClientEvent], type[ServerEvent]] = {
     client.ConversationItemRetrieve: server.ConversationItemRetrieved,
     client.InputAudioBufferCommit: server.InputAudioBufferCommitted,
     client.InputAudioBufferClear: server.InputAudioBufferCleared,
+    client.OutputAudioBufferClear: server.OutputAudioBufferCleared,
     translation.SessionUpdate: translation.SessionUpdated,
     translation.SessionClose: translation.SessionClosed,
 }
@@ -43,6 +44,7 @@ WITHOUT_ITEM = (
     client.SessionUpdate,
     client.InputAudioBufferCommit,
     client.InputAudioBufferClear,
+    client.OutputAudioBufferClear,
     translation.SessionUpdate,
     translation.SessionClose,
 )
