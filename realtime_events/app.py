@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 import msgspec
 
 from .audio import PCM16, AudioFormat
+from .call import Call
 from .connection import Dial
 from .emitter import Emitter
 from .endpoint import Endpoint
@@ -56,6 +57,7 @@ PLUGIN_CLOSE_TIMEOUT_S = 0.3
 OPTION_NAMES = frozenset(field.name for field in fields(Options))
 CONNECT_NAMES = frozenset(
     {"model", "instructions", "voice", "session", "endpoint", "conversation", "dial", "record", "record_audio"}
+    | {"call_id"}
 )
 
 Record: TypeAlias = str | os.PathLike[str] | Recording
@@ -169,6 +171,8 @@ class Realtime(Emitter):
                 `conversation` is a saved one that the new session begins with; `dial`
                 replaces the way to open a connection, `replay(tape)` being one. `record` is the path of a tape that
                 every frame is written to, or a `Recording`; with a path, `record_audio` says whether audio is, too.
+                `call_id` attaches the session to a phone or WebRTC call that was accepted: the server plays, the end of
+                the call is the end of the session, and the model is what the call has.
 
         Raises:
             ConfigurationError: A name is unknown, there is no key, or the tape is there already.
@@ -290,7 +294,17 @@ class Realtime(Emitter):
         taping = _taping({"record": self.record, **changes}, endpoint, model, options)
         if taping is not None:
             dial = recorded(dial, taping.writer)
-        session = Session(self, endpoint, model=model, options=options, config=config, seed=changes.get("conversation"), dial=dial, clock=clock)
+        session = Session(
+            self,
+            endpoint,
+            model=model,
+            options=options,
+            config=config,
+            seed=changes.get("conversation"),
+            call=_call(changes.get("call_id"), endpoint, options),
+            dial=dial,
+            clock=clock,
+        )
         if taping is not None:
             session.prepared.append(taping)
         if isinstance(changes.get("dial"), Replay):
@@ -308,6 +322,15 @@ class _Taping(Plugin):
     async def close(self, session: Session) -> None:
         """Write what is left."""
         await self.writer.close()
+
+
+def _call(call_id: str | None, endpoint: Endpoint, options: Options) -> Call | None:
+    """Make the handle of the call that a session shall be attached to."""
+    if call_id is None:
+        return None
+    if options.kind != "realtime":
+        raise ConfigurationError(f"a call is no {options.kind} session")
+    return Call(call_id, endpoint, options)
 
 
 def _taping(changes: Mapping[str, Any], endpoint: Endpoint, model: str, options: Options) -> _Taping | None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 import msgspec
 
 from .audio import AudioFormat
+from .call import Call, Entry
 from .connection import Connection, Dial
 from .dialogue import LiveConversation
 from .dispatcher import Dispatcher
@@ -27,7 +28,7 @@ from .events import client, local, server
 from .events.base import ClientEvent, Event, MalformedEvent
 from .events.items import ContentPart, Item
 from .events.session import AudioConfig, AudioOutput, SessionConfig, Tool
-from .exceptions import ConfigurationError, RemoteProtocolError
+from .exceptions import ConfigurationError, LocalProtocolError, RemoteProtocolError
 from .extracting import ATTEMPTS, Question
 from .following import Asking, ResponseHandle
 from .handlers import key_of, keys_of
@@ -101,9 +102,10 @@ class Session:
         prepared: The plugins that were set up for the session, and will be closed with it.
         playback: What the user has really heard; a player reports to it.
         tools: The tools that the session offers to the model.
+        call: The phone or WebRTC call that the session is attached to; None for every other session.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - only the application makes sessions; each argument is one thing that it decides
         self,
         app: Realtime,
         endpoint: Endpoint,
@@ -112,6 +114,7 @@ class Session:
         options: Options,
         config: SessionConfig,
         seed: Conversation | None = None,
+        call: Call | None = None,
         dial: Dial = dial_websocket,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -122,7 +125,9 @@ class Session:
         self._model = model
         self._options = options
         self._wanted = config
-        self._dial = dial
+        self._is_told = False
+        self._dial = dial if call is None else call.dialling(dial)
+        self.call = call
         self._clock = clock
         speaks = options.dialect or endpoint.dialect
         prefix, numbers = secrets.token_hex(4), itertools.count(1)
@@ -132,6 +137,7 @@ class Session:
             conversation=LiveConversation(self._edit),
             retain_audio_bytes=options.retain_audio,
             splits_items=speaks == "beta",
+            server_plays=call is not None,
             limits=options.tool_limits,
         )
         self._seed = seed
@@ -167,6 +173,8 @@ class Session:
             self._dispatcher.follow,
             lambda response: self._core.failure(response, clock()),
         )
+        if call is not None:
+            self._dispatcher.follow(call.keypad)
         self._closing: asyncio.Task[None] | None = None
         self._spared: set[asyncio.Task[Any]] = set()
         self._why = ""
@@ -246,14 +254,13 @@ class Session:
         return self
 
     async def _connect(self) -> None:
-        url = self._endpoint.connect_url(model=self._model, kind=self._options.kind)
+        call_id = self.call.id if self.call is not None else None
+        url = self._endpoint.connect_url(model=self._model, kind=self._options.kind, call_id=call_id)
         headers = await self._endpoint.handshake_headers()
         self._connection.open(await self._dial(url, headers, self._options))
         async with within(self._options.connect_timeout_s, "the server sent no session.created"):
             await self._connection.created
-        wanted = self._wanted
-        if self._options.kind == "realtime" and (tools := self.tools.changed()) is not None:
-            wanted = msgspec.structs.replace(wanted, tools=tools)
+        wanted = SessionConfig() if self._is_told else self.tell()
         if any(value is not msgspec.UNSET for value in msgspec.structs.asdict(wanted).values()):
             await self._update(wanted, self._options.connect_timeout_s)
         if self._seed is not None:
@@ -263,6 +270,17 @@ class Session:
         place = url.partition("?")[0]
         log.info("session %s is open at %s", self.id, place)
         self._dispatcher.publish(local.ConnectionOpened(session_id=self.id, url=place))
+
+    def tell(self) -> SessionConfig:
+        """Give what the server is to be told when the session begins, tools included; it counts as told then.
+
+        Whoever accepts a call says it by REST, before the session is opened.
+        """
+        self._is_told = True
+        wanted = self._wanted
+        if self._options.kind == "realtime" and (tools := self.tools.changed()) is not None:
+            wanted = msgspec.structs.replace(wanted, tools=tools)
+        return wanted
 
     async def close(self) -> None:
         """End the session within a second, whatever the server does.
@@ -599,6 +617,43 @@ class Session:
             for wait in waits:
                 wait.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
+
+    async def gather(
+        self,
+        count: int | None = None,
+        *,
+        timeout: float | None = 5.0,
+        total_timeout: float | None = None,
+        finish_on: str = "#",
+    ) -> str:
+        """Take the keys that the caller presses, as phone menus do: `digits = await session.gather(4, timeout=5)`.
+
+        What was pressed before, and not taken, comes first. A key silences the assistant, and the time for an answer
+        begins when the assistant has been heard to its end. It ends with the last key of `count`, with a key of
+        `finish_on`, or with a time that has passed, and gives what was pressed by then: fewer keys, or an empty string.
+
+        Args:
+            count: How many keys are wanted; None takes what comes until a finishing key or a time ends it.
+            timeout: How many seconds of silence after a key, or before the first one, end it; None waits on.
+            total_timeout: How many seconds it may take in all; None bounds it by the silence alone.
+            finish_on: The keys that end it, and are not given; an empty string for none.
+
+        Raises:
+            LocalProtocolError: This session is attached to no call, or somebody else gathers.
+            ConnectionLostError: The call ended first.
+            ConfigurationError: Nothing would ever end it, or a key is none.
+        """
+        if self.call is None:
+            raise LocalProtocolError("this session is attached to no call, so nobody presses keys")
+        entry = Entry(count=count, timeout=timeout, total_timeout=total_timeout, finish_on=finish_on)
+        return await self.call.keypad.gather(entry, is_spoken_to=self._is_speaking, hush=self._hush)
+
+    def _is_speaking(self) -> bool:
+        return self._core.response_active or bool(self._core.playing_response)
+
+    def _hush(self) -> None:
+        self._core.interrupt(self._clock())
+        self._connection.carry_out()
 
     # Listening.
 
