@@ -7,7 +7,7 @@ Before it: `core.py`, which hears of calls and answers; after it: `core.py` agai
 from __future__ import annotations
 
 import weakref
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Literal
@@ -74,7 +74,7 @@ class Batches:
         self._calls: OrderedDict[str, Batch] = OrderedDict()
         self._running: dict[str, Batch] = {}
         self._unsettled: dict[Batch, None] = {}
-        self._times: deque[float] = deque()
+        self._times: list[float] = []
         self._timed_turn: weakref.ref[Turn] | None = None
 
     def knows(self, call_id: str) -> bool:
@@ -111,7 +111,7 @@ class Batches:
             self._timed_turn = weakref.ref(batch.turn)
             self._times.clear()
         while self._times and self._times[0] <= now - MINUTE_S:
-            self._times.popleft()
+            self._times.pop(0)
         if len(self._times) >= limits.calls_per_minute:
             return f"{limits.calls_per_minute} tool calls in a minute are the limit; go on without, or try later"
         self._times.append(now)

@@ -96,7 +96,7 @@ class Exchange:
         self.refuse_if_busy(policy)
         if policy == "cancel_active":
             self._core.interrupt(now)
-            self.responses.owed.appendleft(wanted)
+            self.responses.owed.insert(0, wanted)
         else:
             self.responses.owed.append(wanted)
         self.serve()
@@ -154,7 +154,7 @@ class Exchange:
         if event.error.code == ALREADY_ACTIVE and not wanted.retried and not wanted.dropped:
             wanted.retried = True
             wanted.event = msgspec.structs.replace(wanted.event, event_id=self._core.new_id("event"))
-            self.responses.owed.appendleft(wanted)
+            self.responses.owed.insert(0, wanted)
             self.serve()
             return True
         return self._fail(wanted, server_error(event, request.event), now)

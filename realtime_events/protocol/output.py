@@ -10,7 +10,6 @@ the item still gets its whole transcript.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -50,7 +49,7 @@ class Output:
         self._conversation = conversation
         self._playback = playback
         self._retain_audio_bytes = retain_audio_bytes
-        self.spoken: deque[ConversationItem] = deque(maxlen=REMEMBERED_ITEMS)
+        self.spoken: list[ConversationItem] = []
         self._pieces: list[str] = []
         self._pieces_item = ""
         self._pieces_index = -1
@@ -145,12 +144,17 @@ class Output:
                 running.turn.mark("first_audio", now)
             item = self._audio = self._conversation.audio_item(event.item_id, event.response_id)
             if running.audio.setdefault(event.item_id, item) is item and item not in self.spoken:
-                self.spoken.append(item)
+                self._remember(item)
             if self._playback is not None:
                 self._track = self._playback.begin(event.item_id, event.response_id, self.bytes_per_ms, now)
         if running.silenced:
             self._count_unheard(len(event.delta))
         return running
+
+    def _remember(self, item: ConversationItem) -> None:
+        self.spoken.append(item)
+        if len(self.spoken) > REMEMBERED_ITEMS:
+            del self.spoken[0]
 
     def _count_unheard(self, size: int) -> None:
         """Count audio that came after its response was interrupted: received, and never heard."""

@@ -11,7 +11,6 @@ metadata back is understood by order.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -79,9 +78,9 @@ class Responses:
     running: dict[str, RunningResponse] = field(default_factory=dict[str, RunningResponse])
     active: str | None = None
     asked: Wanted | None = None
-    owed: deque[Wanted] = field(default_factory=deque[Wanted])
+    owed: list[Wanted] = field(default_factory=list[Wanted])
     beside: list[Wanted] = field(default_factory=list[Wanted])
-    _ended: deque[str] = field(default_factory=lambda: deque(maxlen=REMEMBERED_RESPONSES))
+    _ended: dict[str, None] = field(default_factory=dict[str, None])
     _gives_tags_back: bool = False
 
     @property
@@ -99,7 +98,7 @@ class Responses:
         """Take the next in-band response that is owed, if none stands against it; it has been asked for then."""
         if self.busy or not self.owed:
             return None
-        self.asked = self.owed.popleft()
+        self.asked = self.owed.pop(0)
         return self.asked
 
     def drop(self, wanted: Wanted) -> bool:
@@ -117,8 +116,7 @@ class Responses:
             server_may_begin: Whether turn detection is about to begin one by itself.
         """
         response_id = response.id or ""
-        if response_id in self._ended:
-            self._ended.remove(response_id)  # A server that counts from one again.
+        self._ended.pop(response_id, None)  # A server that counts from one again.
         running = self.find(response_id)
         wanted = self._wanted_of(response, server_may_begin)
         if wanted is not None:
@@ -178,10 +176,15 @@ class Responses:
         """Take out a response that has ended."""
         running = self.running.pop(response_id, None) or RunningResponse(response_id)
         if response_id:
-            self._ended.append(response_id)
+            self._remember(response_id)
         if self.active == response_id:
             self.active = None
         return running
+
+    def _remember(self, response_id: str) -> None:
+        self._ended[response_id] = None
+        if len(self._ended) > REMEMBERED_RESPONSES:
+            del self._ended[next(iter(self._ended))]
 
     def refused(self, event: ClientEvent) -> Wanted | None:
         """Take out the wish whose request the server has refused."""

@@ -32,8 +32,8 @@ class Order:
 
     def __init__(self) -> None:
         self._places: dict[str, _Place] = {}
-        self._named: set[str] = set()
-        self._removed: set[str] = set()
+        self._named: dict[str, None] = {}
+        self._removed: dict[str, None] = {}
         self._walked: list[str] | None = []
         self._shown: list[str] | None = []
         self._told = 0
@@ -55,7 +55,7 @@ class Order:
         self._told += 1
         is_new = place is None
         self._places[item_id] = _Place(previous, sureness, self._told)
-        self._named.add(previous)
+        self._named[previous] = None
         if is_new:
             self._append(item_id, at_end=self._is_last(previous))
         elif not self._stays_last(item_id, previous):
@@ -64,7 +64,7 @@ class Order:
     def remove(self, item_id: str) -> None:
         """Show an id no more, nor ever again."""
         self.see(item_id)
-        self._removed.add(item_id)
+        self._removed[item_id] = None
         self._shown = None
 
     def forget(self, item_id: str) -> None:

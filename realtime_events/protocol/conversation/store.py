@@ -6,7 +6,6 @@ Owns which items there are, which response each belongs to, and the bounds on wh
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -37,7 +36,7 @@ class Store:
         self._running: dict[str, list[ConversationItem]] = {}
         self._outcomes: dict[str, str] = {}
         self._apart: dict[str, None] = {}
-        self._images: deque[Part] = deque()
+        self._images: list[Part] = []
         self._image_bytes = 0
 
     def __iter__(self) -> Iterator[ConversationItem]:
@@ -164,14 +163,14 @@ class Store:
                 self._images.append(part)
                 self._image_bytes += len(part.image_url)
         while self._image_bytes > self._retain_image_bytes:
-            oldest = self._images.popleft()
+            oldest = self._images.pop(0)
             self._image_bytes -= len(oldest.image_url)
             oldest.image_url = ""
 
     def _drop_images(self, item: ConversationItem) -> None:
         for part in [known for known in self._images if any(known is part for part in item.parts)]:
             self._image_bytes -= len(part.image_url)
-        self._images = deque(known for known in self._images if not any(known is part for part in item.parts))
+        self._images = [known for known in self._images if not any(known is part for part in item.parts)]
 
 
 def _settle_by(item: ConversationItem, outcome: str) -> None:
