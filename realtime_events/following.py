@@ -8,7 +8,7 @@ which brings its events.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator, Set
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Set
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from .events import server
@@ -17,7 +17,7 @@ from .events.response import Response
 from .exceptions import LocalProtocolError, ResponseFailed
 from .protocol.responses import Policy, Wanted
 from .protocol.turns import text_of
-from .streams import Subscriber
+from .streams import Subscriber, fail
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -97,12 +97,19 @@ class Follower:
 class Pieces(Generic[T_co]):
     """The pieces of a response as they come, and, awaited, the whole of them.
 
-    Every iteration begins with the first piece.
+    Every iteration begins with the first piece, and ends however the response ends. Awaited, they raise what the
+    response raises: pieces of one that failed, or was lost with its connection, are no whole.
     """
 
-    def __init__(self, pieces: Callable[[], AsyncIterator[T_co]], join: Callable[[list[Any]], T_co]) -> None:
+    def __init__(
+        self,
+        pieces: Callable[[], AsyncIterator[T_co]],
+        join: Callable[[list[Any]], T_co],
+        end: Callable[[], Awaitable[object]],
+    ) -> None:
         self._pieces = pieces
         self._join = join
+        self._end = end
 
     def __aiter__(self) -> AsyncIterator[T_co]:
         return self._pieces()
@@ -111,14 +118,16 @@ class Pieces(Generic[T_co]):
         return self._whole().__await__()
 
     async def _whole(self) -> T_co:
-        return self._join([piece async for piece in self._pieces()])
+        pieces = [piece async for piece in self._pieces()]
+        await self._end()
+        return self._join(pieces)
 
 
 class ResponseHandle:
     """One response, asked for and followed; `Session.respond` makes it.
 
     As `async with`, entering waits until the response has begun, and leaving before its end cancels it. Awaited, it is
-    the whole `Response` once it has ended. What it has collected is kept until the block is left.
+    the whole `Response` once it has ended. What it has collected is kept, and can be read, until the block is left.
 
     Attributes:
         text: The text, or the transcript of what is said, piece by piece; awaited, the whole of it.
@@ -131,10 +140,11 @@ class ResponseHandle:
         self._wanted = wanted
         self._policy: Policy = policy
         self._follower = Follower(wanted)
+        self._begun: asyncio.Future[Any] | None = None
         self._ended: asyncio.Future[Response] | None = None
         self._unfollow: Callable[[], None] | None = None
-        self.text: Pieces[str] = Pieces(self._texts, "".join)
-        self.audio: Pieces[bytes] = Pieces(self._audio, b"".join)
+        self.text: Pieces[str] = Pieces(self._texts, "".join, self._end)
+        self.audio: Pieces[bytes] = Pieces(self._audio, b"".join, self._end)
 
     @property
     def id(self) -> str:
@@ -144,14 +154,24 @@ class ResponseHandle:
     @property
     def events(self) -> AsyncIterator[Event]:
         """Every event of the response."""
-        return self._follower.read()
+        return self._read()
 
     def __aiter__(self) -> AsyncIterator[Event]:
+        return self._read()
+
+    def _read(self) -> AsyncIterator[Event]:
+        """Begin to read.
+
+        Raises:
+            LocalProtocolError: There is nothing to read: the block was not entered yet, or has been left.
+        """
+        if self._unfollow is None:
+            raise LocalProtocolError("a response is read within `async with session.respond(...) as r`")
         return self._follower.read()
 
     async def _texts(self) -> AsyncIterator[str]:
         told = False
-        async for event in self._follower.read():
+        async for event in self._read():
             if isinstance(event, TEXT):
                 told = True
                 yield event.delta
@@ -159,7 +179,7 @@ class ResponseHandle:
                 yield text  # A server that sends no deltas.
 
     async def _audio(self) -> AsyncIterator[bytes]:
-        async for event in self._follower.read():
+        async for event in self._read():
             if isinstance(event, server.ResponseOutputAudioDelta):
                 yield event.delta
 
@@ -176,31 +196,40 @@ class ResponseHandle:
         if self._ended is not None:
             raise LocalProtocolError("a response is asked for once; make another by respond()")
         loop = asyncio.get_running_loop()
-        begun: asyncio.Future[Any] = loop.create_future()
+        self._begun = self._wanted.waiter = loop.create_future()
         self._ended = self._wanted.end_waiter = loop.create_future()
-        self._wanted.waiter = begun
         self._unfollow = self._asking.follow(self._follower)
         try:
             self._asking.ask_for(self._wanted, self._policy)
-            await begun
-        except BaseException:
+            await self._begun
+        except BaseException as error:
+            if isinstance(error, Exception):
+                fail(self._ended, error)  # So that whoever awaits it besides is told the same.
             self._leave()
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._leave()
-        self._follower.forget()
 
     def _leave(self) -> None:
-        """Stop following; a response that still runs, or is still to come, is cancelled."""
+        """Stop following, and forget what came; a response that still runs, or is still to come, is cancelled."""
         if self._unfollow is not None:
             self._unfollow()
             self._unfollow = None
-        if self._ended is not None and not self._ended.done():
-            self._asking.give_up(self._wanted)
-            if self._wanted.running is None:
-                self._ended.set_result(Response(status="cancelled"))
+        self._give_up()
+        self._follower.forget()
+
+    def _give_up(self) -> None:
+        """Cancel the response, or see to it that it never begins: it has ended then, without a word."""
+        if self._ended is None or self._ended.done() or self._begun is None:
+            return
+        self._asking.give_up(self._wanted)
+        if self._wanted.running is None:
+            self._ended.set_result(Response(status="cancelled"))
+            self._follower.forget()
+            if not self._begun.done():
+                self._begun.set_result(None)
 
     def __await__(self) -> Generator[Any, None, Response]:
         return self._whole().__await__()
@@ -222,8 +251,5 @@ class ResponseHandle:
         """Stop the response, and give it as far as it has come, once the server has confirmed it."""
         if self._ended is None:
             raise LocalProtocolError("nothing to cancel: the response was not asked for yet")
-        if not self._ended.done():
-            self._asking.give_up(self._wanted)
-            if self._wanted.running is None:
-                self._ended.set_result(Response(status="cancelled"))
+        self._give_up()
         return await asyncio.shield(self._ended)
