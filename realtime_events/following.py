@@ -1,8 +1,7 @@
 """Following one response: its text, its audio, its events, its end.
 
-Owns the handle that `Session.respond` gives, and the structured question built on it. Knows no socket and no State but
-the wish that it makes. Before it: the session; after it: State, which says when the response begins, and the dispatcher,
-which brings its events.
+Owns the handle that `Session.respond` gives. Knows no socket, and of State the wish that it makes. Before it: the
+session; after it: State, which says when the response begins, and the dispatcher, which brings its events.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ TEXT = (server.ResponseOutputTextDelta, server.ResponseOutputAudioTranscriptDelt
 
 
 class Asking(NamedTuple):
-    """What a handle needs of its session: to ask, to take that back or cancel, to be brought events, to name a failure."""
+    """What a handle needs of its session: to ask, to take that back, to be brought events, to name a failure."""
 
     ask_for: Callable[[Wanted, Policy], None]
     give_up: Callable[[Wanted], None]

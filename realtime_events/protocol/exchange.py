@@ -14,10 +14,10 @@ import msgspec
 from ..events import client, local, server
 from ..events.items import Item
 from ..events.response import Response, ResponseCreateParams
-from ..exceptions import LocalProtocolError, ResponseFailed
+from ..exceptions import ConfigurationError, LocalProtocolError, ResponseFailed
 from .batches import Batch, Batches, ToolLimits, WhenDone, output_item_id
 from .requests import Request, server_error
-from .responses import Policy, Responses, Wanted, tagged
+from .responses import POLICIES, Policy, Responses, Wanted, tagged
 from .turns import RunningResponse, Turn
 
 if TYPE_CHECKING:
@@ -79,7 +79,14 @@ class Exchange:
         return client.ResponseCreate(event_id=self._core.new_id("event"), response=params)
 
     def refuse_if_busy(self, policy: Policy) -> None:
-        """Refuse an in-band response that may not wait, before anything is changed."""
+        """Refuse an in-band response that may not wait, before anything is changed.
+
+        Raises:
+            LocalProtocolError: One is active, and the policy is to fail.
+            ConfigurationError: There is no such policy.
+        """
+        if policy not in POLICIES:
+            raise ConfigurationError(f"no policy {policy!r}; there are {', '.join(POLICIES)}")
         if policy == "fail" and (self.responses.busy or self.responses.owed):
             raise LocalProtocolError("a response is active already, and this one may not wait for it (policy='fail')")
 
@@ -121,7 +128,7 @@ class Exchange:
         """Take note of a request that an application sends by itself."""
         if any(wanted.event is event for wanted in (self.responses.asked, *self.responses.beside) if wanted):
             return
-        wanted = Wanted(event)
+        wanted = Wanted(event, retried=True)  # Whoever sends it by himself is told of its refusal.
         if not wanted.in_band:
             self.responses.beside.append(wanted)
         elif self.responses.asked is None:
@@ -131,6 +138,8 @@ class Exchange:
         """Nobody wants a response any more; says whether it need not be cancelled, because it was never asked for."""
         wanted.dropped = True
         wanted.waiter = None
+        if wanted.running is not None and not wanted.running.in_band:
+            self._silence(wanted.running)
         if not self.responses.drop(wanted):
             return False
         if wanted.turn is not None:
@@ -164,9 +173,9 @@ class Exchange:
         begun = [running.wanted for running in self.responses.running.values()]
         for wanted in filter(None, (*self.responses.waiting(), *begun)):
             if request.event in wanted.said and wanted.turn in self._turn_waiters:
-                self.responses.drop(wanted)
                 self._end(wanted.turn, "failed", now, server_error(event, request.event))
                 wanted.turn = None
+                self._core.give_up_response(wanted, now)  # It would answer what was not said.
                 return True
         return False
 
@@ -202,13 +211,14 @@ class Exchange:
             wanted.waiter = None
             if wanted.end_waiter is not None:
                 running.waiters.append(wanted.end_waiter)
+        if wanted is not None and wanted.dropped:
+            self._silence(running)
+            self._effects.send.append(self.cancel(running.id))
         if not running.in_band:
             return
         if wanted is None:
             self._server_begins_until = 0.0
         self._belongs(running, now)
-        if wanted is not None and wanted.dropped:
-            self._effects.send.append(self.cancel(running.id))
 
     def _belongs(self, running: RunningResponse, now: float) -> None:
         """Find the turn of a response that has begun."""
@@ -227,6 +237,12 @@ class Exchange:
         self.turn.follow(running)
         self.turn.mark("response_created", now)
 
+    def _silence(self, running: RunningResponse) -> None:
+        """Deliver no delta of a response any more."""
+        running.silenced = True
+        self._core.output.forget_last()
+        self._effects.purge.add(running.id)
+
     def cancel(self, response_id: str) -> client.ResponseCancel:
         """Give the event that cancels a response."""
         return client.ResponseCancel(event_id=self._core.new_id("event"), response_id=response_id)
@@ -237,7 +253,7 @@ class Exchange:
         response_id = response.id or ""
         if self.responses.has_ended(response_id):
             return
-        if self.responses.asked is not None and not self.responses.has_begun(response_id):
+        if any(self.responses.awaiting()) and not self.responses.has_begun(response_id):
             self.response_created(server.ResponseCreated(response=response), now)
         running = self.responses.end(response_id)
         for item in response.output or ():

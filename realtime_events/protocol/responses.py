@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 import msgspec
 
@@ -22,9 +22,10 @@ from ..events.base import ClientEvent
 from ..events.response import Response, ResponseCreateParams
 from .turns import RunningResponse, Turn
 
-__all__ = ["TAG", "Policy", "Responses", "Wanted"]
+__all__ = ["POLICIES", "TAG", "Policy", "Responses", "Wanted"]
 
 Policy = Literal["queue", "cancel_active", "fail"]
+POLICIES: Final[tuple[str, ...]] = get_args(Policy)
 
 TAG: Final = "realtime_events.request"
 MAX_METADATA_PAIRS: Final = 16  # the API's limit
@@ -135,17 +136,22 @@ class Responses:
             self.beside.remove(wanted)
 
     def _wanted_of(self, response: Response, server_may_begin: bool) -> Wanted | None:
-        tag = (response.metadata or {}).get(TAG)
-        if tag is not None:
+        metadata = response.metadata or {}
+        if TAG in metadata:
             self._gives_tags_back = True
-            return next((wanted for wanted in self._awaiting() if tag_of(wanted.event) == tag), None)
+            return next((wanted for wanted in self.awaiting() if tag_of(wanted.event) == metadata[TAG]), None)
+        if len(metadata) >= MAX_METADATA_PAIRS:  # There was no room for a tag.
+            full = (wanted for wanted in self.awaiting() if _metadata_of(wanted.event) == metadata)
+            if (wanted := next(full, None)) is not None:
+                return wanted
         if response.conversation_id is None:
             return next((wanted for wanted in self.beside if self._may_be_untagged(wanted)), None)
         if self.asked is None or not self._may_be_untagged(self.asked) or server_may_begin:
             return None
         return self.asked
 
-    def _awaiting(self) -> Iterator[Wanted]:
+    def awaiting(self) -> Iterator[Wanted]:
+        """Give the wishes that have been asked for and have not begun, in band and out of it."""
         if self.asked is not None:
             yield self.asked
         yield from self.beside
@@ -188,7 +194,7 @@ class Responses:
 
     def refused(self, event: ClientEvent) -> Wanted | None:
         """Take out the wish whose request the server has refused."""
-        for wanted in self._awaiting():
+        for wanted in self.awaiting():
             if wanted.event.event_id == event.event_id:
                 if wanted is self.asked:
                     self.asked = None
@@ -199,7 +205,7 @@ class Responses:
 
     def take_all(self) -> list[Wanted]:
         """Take out every wish that has not become a response, because none can come any more."""
-        wanted = [*self._awaiting(), *self.owed]
+        wanted = [*self.awaiting(), *self.owed]
         self.active = self.asked = None
         self.owed.clear()
         self.beside.clear()
@@ -219,4 +225,8 @@ def tagged(event: client.ResponseCreate, tag: str) -> client.ResponseCreate:
 
 def tag_of(event: client.ResponseCreate) -> str | None:
     """Give the tag of a request, if it has one."""
-    return (event.response.metadata or {}).get(TAG) if event.response else None
+    return _metadata_of(event).get(TAG)
+
+
+def _metadata_of(event: client.ResponseCreate) -> dict[str, str]:
+    return (event.response.metadata or {}) if event.response else {}
