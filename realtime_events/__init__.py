@@ -90,6 +90,7 @@ if TYPE_CHECKING:
     from .integrations.mcp import McpServer
     from .rest import RestClient
     from .simulator import Simulator
+    from .switchboard import Reject
     from .webhooks import WebhookHandler, verify_webhook
 
 __version__ = "0.1.0"
@@ -97,6 +98,7 @@ __version__ = "0.1.0"
 # What needs aiohttp is imported when it is first asked for: aiohttp is most of the time an import takes.
 _LAZY = {
     "McpServer": "realtime_events.integrations.mcp",
+    "Reject": "realtime_events.switchboard",
     "RestClient": "realtime_events.rest",
     "Simulator": "realtime_events.simulator",
     "WebhookHandler": "realtime_events.webhooks",
@@ -135,6 +137,7 @@ __all__ = [
     "ProtocolError",
     "Realtime",
     "RealtimeError",
+    "Reject",
     "RemoteProtocolError",
     "ResponseFailed",
     "RestClient",

@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, suppress
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
@@ -48,7 +48,9 @@ from .transcription import (
 from .translation import DEFAULT_TRANSLATION_MODEL, Translation, translating, translation_config
 
 if TYPE_CHECKING:
+    from .switchboard import OnCall, Switchboard
     from .transport import Ending
+    from .webhooks.serving import OnEvent
 
 log = logging.getLogger("realtime_events.app")
 
@@ -255,6 +257,50 @@ class Realtime(Emitter):
         translation_config(**wanted)
         changes |= {"model": model, "kind": "translation", "session": SessionConfig()}
         return translating(self.connect(**changes).session, wanted)
+
+    def webhooks(
+        self,
+        secret: str | Sequence[str] | None = None,
+        *,
+        on_call: OnCall | None = None,
+        on_event: OnEvent | None = None,
+        most_calls: int = 100,
+        drain_s: float = 30.0,
+        **changes: Any,
+    ) -> Switchboard:
+        """Take phone calls: `rt.webhooks(on_call=decide).add_to(web_app, "/webhook")`, for an aiohttp application.
+
+        A webhook is verified, taken once and answered at once. A call that comes in is accepted with this application's
+        instructions, voice and tools, and a session is attached to it, with the same handlers and tools; it ends with
+        the call.
+
+        Args:
+            secret: The secret of the webhook, or several of which any may have signed; `OPENAI_WEBHOOK_SECRET` where
+                it is left out.
+            on_call: Decides on each call that comes in, sync or async: `Reject(603)` refuses it, a mapping of
+                arguments of `connect` accepts it with other settings, None as the application is. What it is given
+                was written by whoever calls.
+            on_event: What to do with webhooks that tell of something else; sync or async.
+            most_calls: How many calls are held at once; to more of them, the line is busy (486).
+            drain_s: How long calls may go on when the web application shuts down; what is left is hung up.
+            changes: Any argument of `connect`, for the sessions of all calls.
+
+        Raises:
+            ConfigurationError: There is no secret or no key, or a name is unknown.
+        """
+        from .switchboard import Switchboard
+        from .webhooks.verifying import hidden
+
+        secret = hidden(secret)  # bound again, so that no traceback with locals shows it
+        return Switchboard(
+            self,
+            secret=secret,
+            on_call=on_call,
+            on_event=on_event,
+            most_calls=most_calls,
+            drain_s=drain_s,
+            changes=changes,
+        )
 
     def run(self, **changes: Any) -> Ending:
         """Connect and block until SIGINT, SIGTERM or the end of the session; says how the session ended."""
