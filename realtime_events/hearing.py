@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 AUDIO_KEYS = ("response.output_audio.delta",)
 AUDIO_MAX_PENDING = 10_000
+REMEMBERED_ITEMS = 16
 
 
 class AudioChunk(DeltaEvent, frozen=True, kw_only=True, tag="audio.chunk"):
@@ -36,23 +37,38 @@ class AudioChunk(DeltaEvent, frozen=True, kw_only=True, tag="audio.chunk"):
 
 
 class Chunks(Subscription):
-    """The queue behind `session.audio`: deltas become chunks as they come, so that a dropped one leaves its place empty."""
+    """The queue behind `session.audio`: deltas become chunks as they come, so that a dropped one leaves its place empty.
 
-    __slots__ = ("_bytes_per_ms", "_end_ms", "_item_id")
+    Args:
+        dispatcher: Which brings the deltas.
+        bytes_per_ms: Gives how many bytes of them are a millisecond.
+        received_ms: Gives how much of an item has come, this delta included, whoever listened by then; 0 if it is
+            unknown, as for an item of an out-of-band response.
+    """
 
-    def __init__(self, dispatcher: Dispatcher, bytes_per_ms: Callable[[], float]) -> None:
+    __slots__ = ("_bytes_per_ms", "_end_bytes", "_received_ms")
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        bytes_per_ms: Callable[[], float],
+        received_ms: Callable[[str], float] = lambda item_id: 0.0,
+    ) -> None:
         super().__init__(dispatcher, AUDIO_KEYS, None, AUDIO_MAX_PENDING)
         self._bytes_per_ms = bytes_per_ms
-        self._item_id = ""
-        self._end_ms = 0.0
+        self._received_ms = received_ms
+        self._end_bytes: dict[str, int] = {}  # Of several, because those of parallel responses take turns.
 
     def put(self, event: Any) -> None:
         """Queue an audio delta as a chunk."""
-        if event.item_id != self._item_id:
-            self._item_id, self._end_ms = event.item_id, 0.0
-        start_ms = self._end_ms
-        length_ms = len(event.delta) / self._bytes_per_ms()
-        self._end_ms += length_ms
+        bytes_per_ms, size = self._bytes_per_ms(), len(event.delta)
+        begin = self._end_bytes.pop(event.item_id, None)
+        if begin is None:
+            begin = max(0, round(self._received_ms(event.item_id) * bytes_per_ms) - size)
+        self._end_bytes[event.item_id] = begin + size
+        if len(self._end_bytes) > REMEMBERED_ITEMS:
+            del self._end_bytes[next(iter(self._end_bytes))]
+        start_ms, length_ms = begin / bytes_per_ms, size / bytes_per_ms
         super().put(
             AudioChunk(
                 item_id=event.item_id,

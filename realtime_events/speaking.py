@@ -7,6 +7,7 @@ device. Before it: a microphone or a file; after it: the connection, whose outbo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable, Generator
 from typing import Literal, Protocol
@@ -16,7 +17,7 @@ from .audio.convert import Converter
 from .audio.pacing import Pacer, PreRoll, pieces
 from .audio.wav import load_audio
 from .events import client
-from .exceptions import AudioFormatError, ConfigurationError, LocalProtocolError
+from .exceptions import AudioFormatError, ConfigurationError, LocalProtocolError, RealtimeError
 from .protocol.core import Core
 from .protocol.turns import Turn
 
@@ -107,7 +108,7 @@ class Speech:
     def _in_wire_format(self, audio: bytes, source: AudioFormat | None) -> bytes:
         wire = self.format
         if wire != self._wire:
-            self._wire = wire
+            self._wire, self._pre_roll = wire, None
             self._connection.audio_is(wire)
         if source is None or source == wire:
             return _whole_samples(audio, wire)
@@ -117,10 +118,12 @@ class Speech:
 
     def _withhold(self, audio: bytes) -> None:
         self.withheld_ms += self.format.duration_ms(len(audio))
-        if self.muted:
-            # The first word is often said just before the button is pressed.
-            self._pre_roll = self._pre_roll or PreRoll(PRE_ROLL_MS, self.format)
-            self._pre_roll.feed(audio)
+        if not self.muted:
+            self._pre_roll = None  # What was kept is not followed by what is sent next.
+            return
+        # The first word is often said just before the button is pressed.
+        self._pre_roll = self._pre_roll or PreRoll(PRE_ROLL_MS, self.format)
+        self._pre_roll.feed(audio)
 
     async def _append(self, audio: bytes) -> None:
         for start in range(0, len(audio), MAX_APPEND_BYTES):
@@ -128,14 +131,18 @@ class Speech:
             await self._connection.send_audio(
                 client.InputAudioBufferAppend(event_id=self._new_id("event"), audio=piece)
             )
-            self._uncommitted_bytes += len(piece)
+            # With turn detection, it is the server that commits.
+            self._uncommitted_bytes = 0 if self._core.turn_detection else self._uncommitted_bytes + len(piece)
 
     async def send_file(
         self, source: str | os.PathLike[str] | bytes, *, pace: float, silence_ms: float, piece_ms: float = PIECE_MS
     ) -> float:
         """Send a file, or audio of the session's format, in pieces as fast as it sounds; gives how many ms it was."""
         wire = self.format
-        audio = bytes(source) if isinstance(source, bytes | bytearray) else load_audio(source, wire)
+        if isinstance(source, bytes | bytearray):
+            audio = bytes(source)
+        else:  # In a thread: to change the rate of a long file takes longer than the loop may be held up.
+            audio = await asyncio.to_thread(load_audio, source, wire)
         loop, pacer = asyncio.get_running_loop(), Pacer(pace)
         for piece in pieces(audio, wire, piece_ms=piece_ms, silence_ms=silence_ms):
             if wait_s := pacer.wait_s(loop.time(), wire.duration_ms(len(piece))):
@@ -160,6 +167,11 @@ class Speech:
             )
         self._uncommitted_bytes = 0
         return True
+
+    @property
+    def has_uncommitted(self) -> bool:
+        """Whether audio was sent that is in no item yet, where turn detection does not make items of it."""
+        return self._uncommitted_bytes > 0
 
     def cleared(self) -> None:
         """Count from zero again."""
@@ -212,13 +224,16 @@ class Talk:
                 'session={"audio": {"input": {"turn_detection": None}}}'
             )
         await self._session.interrupt()
+        if self._speech.has_uncommitted:
+            await self._session.clear_audio()  # What was sent before the block is no part of what is said in it.
         self._was_muted, self._speech.muted = self._speech.muted, False
         return self
 
     async def __aexit__(self, kind: object, *_: object) -> None:
         self._speech.muted = self._was_muted
         if kind is not None:
-            await self._session.clear_audio()
+            with contextlib.suppress(RealtimeError, TimeoutError):  # What failed in the block says more.
+                await self._session.clear_audio()
         elif await self._session.commit_audio(if_enough=True) is not None:
             self._turn = self._session.answer_speech()
 

@@ -289,6 +289,10 @@ class Playback:
         waiting = ((place, track) for track in self._tracks.values() if (place := track.heard_from_ms(now)) is not None)
         return min(waiting, key=lambda pair: pair[0], default=(0.0, None))[1]
 
+    def unheard_responses(self, now: float) -> set[str]:
+        """Give the ids of the responses of which something was received that was not heard yet."""
+        return {track.response_id for track in self._tracks.values() if not track.is_heard(now)}
+
     def until_idle_s(self, now: float) -> float:
         """Give how long it takes until all that was received is heard, if nothing is added and nobody pauses."""
         if not self.has_player:
