@@ -37,7 +37,7 @@ class AudioChunk(DeltaEvent, frozen=True, kw_only=True, tag="audio.chunk"):
 
 
 class Chunks(Subscription):
-    """The queue behind `session.audio`: deltas become chunks as they come, so that a dropped one leaves its place empty.
+    """The queue behind `session.audio`: deltas become chunks as they come, so a dropped one leaves its place empty.
 
     Args:
         dispatcher: Which brings the deltas.
