@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, suppress
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
@@ -48,6 +48,8 @@ from .transcription import (
 from .translation import DEFAULT_TRANSLATION_MODEL, Translation, translating, translation_config
 
 if TYPE_CHECKING:
+    from .browsers import Authorize, RateLimit, WebRoutes
+    from .events.base import UnsetType
     from .switchboard import OnCall, Switchboard
     from .transport import Ending
     from .webhooks.serving import OnEvent
@@ -257,6 +259,38 @@ class Realtime(Emitter):
         translation_config(**wanted)
         changes |= {"model": model, "kind": "translation", "session": SessionConfig()}
         return translating(self.connect(**changes).session, wanted)
+
+    def web_routes(
+        self,
+        *,
+        authorize: Authorize,
+        origins: Iterable[str] | None = None,
+        rate_limit: RateLimit | UnsetType | None = UNSET,
+        relay: bool = False,
+        **settings: Any,
+    ) -> WebRoutes:
+        """Give the routes by which web pages talk to this application: `rt.web_routes(authorize=who).add_to(app)`.
+
+        `POST /session` gives a short-lived client secret, or answers an SDP offer; the configuration is this
+        application's, whatever the page sends, and its key stays here.
+
+        Args:
+            authorize: Gives the name of the user behind a request, or None; sync or async.
+            origins: The pages that may ask, as `https://app.example`; by default those of the server's own host.
+            rate_limit: How often each user may ask, by default ten times a minute; None does not count.
+            relay: Whether `GET /relay` is there as well: a WebSocket on a session that runs here.
+            settings: `secret_life_s`, 60 by default, and the limits of `WebRoutes`; any argument of `connect`, for the
+                sessions of pages.
+
+        Raises:
+            ConfigurationError: An origin is none, a name is unknown, or there is no key.
+        """
+        from .browsers import Admission, RateLimit, WebRoutes
+
+        limit = RateLimit() if rate_limit is UNSET else rate_limit
+        admission = Admission(authorize, origins=origins, rate_limit=limit or None)
+        ours = {name: settings.pop(name) for name in WebRoutes.SETTINGS & set(settings)}
+        return WebRoutes(self, admission, changes=settings, relay=relay, **ours)
 
     def webhooks(
         self,
