@@ -1,0 +1,146 @@
+"""The programs of the Go client, in our words: the comprehensive one notices a single event that is missing."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from realtime_events.events import CLIENT_EVENTS, SERVER_EVENTS
+from realtime_events.recorder import Tape
+
+FOLDER = Path(__file__).parent.parent / "examples" / "from_go"
+COMPREHENSIVE = FOLDER / "comprehensive.py"
+GO_README = {
+    "error",
+    "session.created",
+    "session.updated",
+    "conversation.created",
+    "conversation.item.created",
+    "conversation.item.deleted",
+    "conversation.item.truncated",
+    "conversation.item.input_audio_transcription.completed",
+    "conversation.item.input_audio_transcription.failed",
+    "input_audio_buffer.committed",
+    "input_audio_buffer.cleared",
+    "input_audio_buffer.speech_started",
+    "input_audio_buffer.speech_stopped",
+    "response.created",
+    "response.done",
+    "response.output_item.added",
+    "response.output_item.done",
+    "response.content_part.added",
+    "response.content_part.done",
+    "response.text.delta",
+    "response.text.done",
+    "response.audio.delta",
+    "response.audio.done",
+    "response.audio_transcript.delta",
+    "response.audio_transcript.done",
+    "response.function_call_arguments.delta",
+    "response.function_call_arguments.done",
+    "rate_limits.updated",
+}
+LINE = b'{"t":0.1,"d":"%b","f":{"type":"%b"}}\n'
+
+
+def run(path: Path, *arguments: str, cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Runs a program to its end, whatever that is."""
+    return subprocess.run(
+        [sys.executable, str(path), *arguments],
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def comprehensive() -> Any:
+    """Gives the comprehensive example as a module."""
+    spec = importlib.util.spec_from_file_location("comprehensive", COMPREHENSIVE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["comprehensive"] = module  # its dataclasses look there for their annotations
+    spec.loader.exec_module(module)
+    return module
+
+
+def tape_of(incoming: list[str], outgoing: list[str]) -> Tape:
+    """Gives a tape with these events on it."""
+    lines = [LINE % (b"in", name.encode()) for name in incoming] + [LINE % (b"out", name.encode()) for name in outgoing]
+    return Tape.parse(b'{"tape":1}\n' + b"".join(lines))
+
+
+def test_an_event_that_is_lost_on_the_way_is_named_and_fails_the_program(
+    tmp_path: Path, child_environment: dict[str, str]
+) -> None:
+    """The simulator really loses it; everything else is met all the same, and nothing is left behind."""
+    done = run(COMPREHENSIVE, "--faults", "drop:rate_limits.updated", cwd=tmp_path, env=child_environment)
+    assert done.returncode == 1, f"{done.stdout}\n{done.stderr}"
+    assert done.stdout.splitlines()[-1] == "missing: ← rate_limits.updated"
+    assert (
+        "54" not in next(line for line in done.stdout.splitlines() if line.startswith("events of servers")).split()[3]
+    )
+    assert not list(tmp_path.iterdir())
+
+
+async def test_a_scene_that_waits_for_a_lost_event_breaks_off_and_the_next_one_is_played(
+    comprehensive: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is waited for in vain ends one scene by its time limit, not the program."""
+    monkeypatch.setattr(comprehensive, "SCENE_S", 2)
+    monkeypatch.setattr(comprehensive, "SCENES", (comprehensive.by_hosted_mcp, comprehensive.by_the_beta))
+    async with asyncio.timeout(30):
+        assert await comprehensive.main("drop:mcp_list_tools.*") == 1
+    out = capsys.readouterr().out
+    missing = out.splitlines()[-1]
+    assert "broken off: TimeoutError" in out
+    assert "← mcp_list_tools.completed" in missing
+    assert "← response.text.done" not in missing
+
+
+def test_all_events_are_wanted_both_ways(comprehensive: Any) -> None:
+    """46 of GA servers, 8 more of the beta's, 11 of clients, one more of the beta's."""
+    assert (
+        (len(comprehensive.SERVER), len(comprehensive.CLIENT)) == (46, 11) == (len(SERVER_EVENTS), len(CLIENT_EVENTS))
+    )
+    assert (len(comprehensive.BETA_SERVER), len(comprehensive.BETA_CLIENT)) == (8, 1)
+    assert (set(comprehensive.GO_README), len(comprehensive.GO_ADDED)) == (GO_README, 5)
+    assert len(GO_README) == len(comprehensive.GO_README) == 28
+    assert len(comprehensive.GO_OUTGOING) == 10
+
+
+def test_every_incoming_event_of_the_go_client_has_its_place(comprehensive: Any) -> None:
+    """Each of the 33 is on the wire today, or another one says the same."""
+    wire = {*comprehensive.SERVER, *comprehensive.BETA_SERVER}
+    assert {*comprehensive.GO_README, *map(comprehensive.today, comprehensive.GO_README)} <= wire
+    assert set(comprehensive.GO_ADDED.values()) <= wire
+    assert {*map(comprehensive.today, comprehensive.GO_README)} <= set(comprehensive.SERVER)
+
+
+def test_each_event_is_missed_by_itself_in_its_direction(comprehensive: Any) -> None:
+    """An event that only went the other way was not met."""
+    incoming = [*comprehensive.SERVER, *comprehensive.BETA_SERVER]
+    outgoing = [*comprehensive.CLIENT, *comprehensive.BETA_CLIENT]
+    whole = comprehensive.Tally()
+    assert whole.count(tape_of(incoming, outgoing)) == [*incoming, *outgoing]
+    assert whole.missing == []
+    for name in incoming:
+        tally = comprehensive.Tally()
+        tally.count(tape_of([one for one in incoming if one != name], [*outgoing, name]))
+        assert tally.missing == [f"← {name}"]
+    for name in outgoing:
+        tally = comprehensive.Tally()
+        tally.count(tape_of([*incoming, name], [one for one in outgoing if one != name]))
+        assert tally.missing == [f"→ {name}"]
