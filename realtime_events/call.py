@@ -197,12 +197,12 @@ class Keypad:
             raise LocalProtocolError("the keys of this call are being gathered already")
         self._gathering = True
         try:
-            return await self._gather(entry, _Patience(entry), is_spoken_to, hush)
+            return await self._gather(entry, Patience(entry), is_spoken_to, hush)
         finally:
             self._gathering = False
 
     async def _gather(
-        self, entry: Entry, patience: _Patience, is_spoken_to: Callable[[], bool], hush: Callable[[], None]
+        self, entry: Entry, patience: Patience, is_spoken_to: Callable[[], bool], hush: Callable[[], None]
     ) -> str:
         hushed = False
         while True:
@@ -235,7 +235,7 @@ class Keypad:
 
 
 @dataclass(slots=True)
-class _Patience:
+class Patience:
     """How long to wait for the next key: the silence counts from the last key, or from when the caller could answer."""
 
     entry: Entry

@@ -1,0 +1,204 @@
+"""A session that is attached to a call: who plays, what is told, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+
+from realtime_events import (
+    ConfigurationError,
+    ConnectionLostError,
+    HandshakeError,
+    LocalProtocolError,
+    Options,
+    Realtime,
+    RestError,
+)
+from realtime_events.call import CALL_ENDED, Call
+from realtime_events.events import OutputAudioBufferCleared
+from realtime_events.session import dial_websocket
+from realtime_events.simulator import IncomingCall, Say, ScriptBrain, Simulator, Step
+
+from .conftest import accepted
+
+LONG = "This is a long answer, of which the caller shall not hear the end, since somebody stops it before that."
+
+
+def sent(sim: Simulator) -> list[str]:
+    """Gives the names of what the newest session was sent."""
+    return [event.type for event in sim.sessions[-1].received]
+
+
+async def test_a_session_is_attached_by_the_id_of_a_call_and_names_no_model(sim: Simulator) -> None:
+    """What the application does not set is not told."""
+    urls: list[str] = []
+
+    async def dial(url: str, headers: dict[str, str], options: Options) -> Any:
+        urls.append(url)
+        return await dial_websocket(url, headers, options)
+
+    call = await accepted(sim)
+    async with Realtime().connect(endpoint=sim.endpoint, call_id=call.id, dial=dial) as session:
+        assert session.call is not None
+        assert (session.call.id, session.config.instructions) == (call.id, "Be brief.")
+    assert urls == [f"{sim.url}?call_id={call.id}"]
+    assert sent(sim) == []
+
+
+async def test_what_the_application_sets_is_told_and_nothing_else(sim: Simulator) -> None:
+    """B13: one update, with the fields of the application."""
+    rt = Realtime(instructions="Sing.")
+
+    @rt.tool
+    def now() -> str:
+        """Tell the time."""
+        return "noon"
+
+    call = await accepted(sim)
+    async with rt.connect(endpoint=sim.endpoint, call_id=call.id) as session:
+        assert session.config.instructions == "Sing."
+    (update,) = sim.sessions[-1].received.named("session.update")
+    told: Any = update
+    assert told.session.instructions == "Sing."
+    assert [tool.name for tool in told.session.tools] == ["now"]
+    assert not told.session.model and not told.session.audio
+
+
+async def test_the_end_of_the_call_is_the_end_of_the_session_and_no_failure(
+    sim: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """B40: iterators end, `wait_closed` returns, one `connection.closed` says so, and nothing is logged as wrong."""
+    rt, closed = Realtime(), []
+    rt.on("connection.closed", closed.append)
+    call = await accepted(sim)
+    async with asyncio.timeout(10), rt.connect(endpoint=sim.endpoint, call_id=call.id) as session:
+        stream = session.stream("*")
+        call.hang_up()
+        ending = await session.wait_closed()
+        names = [event.type async for event in stream]
+        with pytest.raises(ConnectionLostError, match=CALL_ENDED):
+            await session.ask("Are you there?")
+    assert (ending.code, ending.reason, ending.initiator) == (1000, CALL_ENDED, "server")
+    assert names[-1] == "connection.closed"
+    assert [event.reason for event in closed] == [CALL_ENDED]
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def test_serve_returns_when_the_call_ends(sim: Simulator) -> None:
+    """B40: an application that serves one call ends with it."""
+    rt = Realtime()
+    call = await accepted(sim)
+    rt.on("connection.opened", lambda event: call.hang_up())
+    async with asyncio.timeout(10):
+        assert (await rt.serve(endpoint=sim.endpoint, call_id=call.id)).reason == CALL_ENDED
+
+
+async def speaking(call: IncomingCall, session: Any) -> asyncio.Task[Any]:
+    """Lets the assistant speak, and returns once the caller hears it."""
+    started = asyncio.create_task(session.wait_for("output_audio_buffer.started"))
+    asked = asyncio.create_task(session.ask("Tell me everything."))
+    await started
+    return asked
+
+
+async def test_an_interruption_cancels_and_silences_and_truncates_nothing() -> None:
+    """B22: the server plays, so the server knows what was heard."""
+    async with Simulator(brain=ScriptBrain([Step(emit=[Say(LONG)])]), pace=1.0) as sim, asyncio.timeout(10):
+        call = await accepted(sim)
+        async with Realtime().connect(endpoint=sim.endpoint, call_id=call.id) as session:
+            asked = await speaking(call, session)
+            await session.interrupt()
+            assert (await asked).status == "cancelled"
+        assert sent(sim)[-2:] == ["response.cancel", "output_audio_buffer.clear"]
+        assert sim.sessions[-1].sent("output_audio_buffer.cleared")
+
+
+async def test_what_is_still_played_after_its_response_has_ended_is_silenced(sim: Simulator) -> None:
+    """B22: audio is made faster than it is heard; `interrupt` returns when the server has stopped to play."""
+    async with asyncio.timeout(10):
+        call = await accepted(sim)
+        async with Realtime().connect(endpoint=sim.endpoint, call_id=call.id) as session:
+            await session.ask("Hello!")
+            cleared = asyncio.create_task(session.wait_for(OutputAudioBufferCleared))
+            await asyncio.wait({cleared}, timeout=0)
+            await session.interrupt()
+            await cleared
+            await session.interrupt()  # There is nothing more to stop.
+    assert sent(sim).count("output_audio_buffer.clear") == 1
+    assert "response.cancel" not in sent(sim)
+
+
+async def test_a_clear_that_finds_nothing_to_clear_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    """B20: text is not played, so the server refuses to silence it; that is nobody's concern."""
+    events: list[Any] = []
+    rt = Realtime()
+    rt.on("error", "send.rejected")(events.append)
+    async with Simulator(brain=ScriptBrain([Step(emit=[Say(LONG)])]), pace=1.0) as sim, asyncio.timeout(10):
+        call = await accepted(sim, output_modalities=["text"])
+        async with rt.connect(endpoint=sim.endpoint, call_id=call.id) as session:
+            begun = asyncio.create_task(session.wait_for("response.created"))
+            asked = asyncio.create_task(session.ask("Tell me everything."))
+            await begun
+            await session.interrupt()
+            assert (await asked).status == "cancelled"
+            await session.update(instructions="Go on.")
+        assert sim.sessions[-1].sent("error").error.message == "There is no audio to clear."  # type: ignore[attr-defined]
+    assert events == []
+
+
+async def test_a_call_is_handed_over(sim: Simulator) -> None:
+    """The session ends with it."""
+    call = await accepted(sim)
+    async with asyncio.timeout(10), Realtime().connect(endpoint=sim.endpoint, call_id=call.id) as session:
+        assert session.call is not None
+        with pytest.raises(ConfigurationError, match="no address"):
+            await session.call.refer("the boss")
+        await session.call.refer("tel:+15550199")
+        assert (await session.wait_closed()).reason == CALL_ENDED
+        with pytest.raises(RestError):
+            await session.call.refer("tel:+15550199")
+    assert (call.state, call.refer_to) == ("referred", "tel:+15550199")
+
+
+async def test_a_call_is_hung_up_and_a_second_time_is_fine(sim: Simulator) -> None:
+    """The caller may have been quicker."""
+    call = await accepted(sim)
+    async with asyncio.timeout(10), Realtime().connect(endpoint=sim.endpoint, call_id=call.id) as session:
+        assert session.call is not None
+        await session.call.hang_up()
+        await session.call.hang_up()
+        assert (await session.wait_closed()).reason == CALL_ENDED
+    assert call.state == "ended"
+    await Call("rtc_unknown", sim.endpoint, Options()).hang_up()
+
+
+async def test_a_session_that_is_left_leaves_the_call_alone(sim: Simulator) -> None:
+    """Whoever attaches to a call that somebody else accepted does not end it by leaving."""
+    call = await accepted(sim)
+    async with Realtime().connect(endpoint=sim.endpoint, call_id=call.id):
+        pass
+    assert call.state == "active"
+
+
+async def test_other_sessions_have_no_call(sim: Simulator) -> None:
+    """Nobody presses keys there."""
+    async with Realtime().connect(endpoint=sim.endpoint) as session:
+        assert session.call is None
+        with pytest.raises(LocalProtocolError, match="no call"):
+            await session.gather(4)
+
+
+@pytest.mark.parametrize("changes", [{"call_id": ""}, {"call_id": "rtc_1", "kind": "transcription"}], ids=str)
+async def test_what_is_no_call_is_refused_before_anything_is_opened(sim: Simulator, changes: dict[str, Any]) -> None:
+    """B14: a wrong argument is named where it is given."""
+    with pytest.raises(ConfigurationError, match="call"):
+        await Realtime().connect(endpoint=sim.endpoint, **changes)
+
+
+async def test_an_unknown_call_cannot_be_joined(sim: Simulator) -> None:
+    """B41: the handshake is refused."""
+    with pytest.raises(HandshakeError, match="404"):
+        await Realtime().connect(endpoint=sim.endpoint, call_id="rtc_unknown")
