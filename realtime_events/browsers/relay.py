@@ -73,7 +73,7 @@ class Relay:
             try:
                 await pass_on(self._session, event)
             except (NotAllowed, AudioFormatError, LocalProtocolError, TimeoutError) as refusal:
-                await self._socket.send_bytes(encode(refused(event, str(refusal))))
+                await self._socket.send_str(encode(refused(event, str(refusal))).decode())
             except ConnectionLostError:
                 return
 

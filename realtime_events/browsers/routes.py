@@ -54,8 +54,9 @@ class WebRoutes:
     """What pages may ask of an application; `Realtime.web_routes` makes it, `add_to` puts it into an aiohttp one.
 
     `POST /session` with an empty body gives `{"value": ..., "expires_at": ...}`, a client secret; with an SDP offer
-    (`application/sdp`) it makes the call with the server's own key and gives the SDP answer. `GET /relay`, where it was
-    asked for, is a WebSocket on a session of the application. Errors are `{"error": {"code", "message"}}`.
+    (`application/sdp`) it makes the call with the server's own key, attaches a session to it, whose handlers and tools run
+    here, and gives the SDP answer. `GET /relay`, where it was asked for, is a WebSocket on a session of the application.
+    Errors are `{"error": {"code", "message"}}`.
 
     Args:
         app: The application, whose configuration and tools every session has.
@@ -64,13 +65,13 @@ class WebRoutes:
         relay: Whether there is a relay.
         secret_life_s: How long a client secret opens sessions.
         most_relays: How many relays there may be at once.
-        most_relay_s: How long one of them may last.
+        longest_s: How long a relay or a call may last.
 
     Raises:
         ConfigurationError: There is no key, or a name in `changes` is unknown.
     """
 
-    SETTINGS: ClassVar = frozenset({"secret_life_s", "most_relays", "most_relay_s"})
+    SETTINGS: ClassVar = frozenset({"secret_life_s", "most_relays", "longest_s"})
 
     def __init__(
         self,
@@ -81,7 +82,7 @@ class WebRoutes:
         relay: bool = False,
         secret_life_s: int = 60,
         most_relays: int = 100,
-        most_relay_s: float = 1800.0,
+        longest_s: float = 1800.0,
     ) -> None:
         self._app = app
         self._admission = admission
@@ -90,8 +91,9 @@ class WebRoutes:
         self._has_relay = relay
         self._secret_life_s = secret_life_s
         self._most_relays = most_relays
-        self._most_relay_s = most_relay_s
+        self._longest_s = longest_s
         self._relays: set[Relay] = set()
+        self._calls: set[asyncio.Task[None]] = set()
         self._asked = 0
         app.connect(**self._changes)  # refuses unknown names now, not at the first page
 
@@ -109,7 +111,10 @@ class WebRoutes:
         return len(self._relays)
 
     async def _shut_down(self, app: web.Application) -> None:
-        await asyncio.gather(*(relay.close() for relay in self._relays))
+        calls = list(self._calls)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*(relay.close() for relay in self._relays), *calls, return_exceptions=True)
 
     # What each route does.
 
@@ -136,6 +141,7 @@ class WebRoutes:
             raise Refused(400, "invalid_offer", "This is no SDP offer.")
         async with self._rest(user) as rest:
             answer = await rest.create_call(offer, self._config())
+        self._attend(answer.call_id)
         return web.Response(status=201, text=answer.sdp, content_type=SDP)
 
     async def _relay(self, request: web.Request) -> web.StreamResponse:
@@ -160,7 +166,7 @@ class WebRoutes:
     async def _run(self, relay: Relay) -> None:
         self._relays.add(relay)
         try:
-            async with asyncio.timeout(self._most_relay_s):
+            async with asyncio.timeout(self._longest_s):
                 await relay.run()
         except TimeoutError:
             await relay.close(reason="the time is over")
@@ -169,6 +175,23 @@ class WebRoutes:
             await relay.close(WSCloseCode.INTERNAL_ERROR, "")
         finally:
             self._relays.discard(relay)
+
+    def _attend(self, call_id: str) -> None:
+        """Attach a session to a call that was made, so that handlers and tools run here while the page talks."""
+        task = asyncio.create_task(self._attended(call_id), name="realtime_events.browsers.call")
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+
+    async def _attended(self, call_id: str) -> None:
+        try:
+            async with self._app.connect(**self._changes, call_id=call_id) as session:
+                try:
+                    await asyncio.wait_for(session.wait_closed(), self._longest_s)
+                except TimeoutError:
+                    if session.call is not None:
+                        await session.call.hang_up()
+        except (RealtimeError, TimeoutError) as error:
+            log.warning("call %s of a page goes on without its handlers and tools: %s", call_id, error)
 
     async def _preflight(self, request: web.Request) -> web.StreamResponse:
         self._admission.check_origin(request)

@@ -175,7 +175,7 @@ async def test_a_shutdown_sends_every_page_away(serve_pages: ServePages) -> None
     assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1001)
 
 
-@pytest.mark.parametrize(("setting", "value"), [("most_relay_s", 0.05)])
+@pytest.mark.parametrize(("setting", "value"), [("longest_s", 0.05)])
 async def test_no_relay_lasts_for_ever(setting: str, value: float, serve_pages: ServePages) -> None:
     """A forgotten tab costs no more than the application says."""
     async with asyncio.timeout(20), Simulator() as sim:

@@ -79,6 +79,21 @@ async def test_an_offer_is_answered_with_the_servers_own_key(serve_pages: ServeP
         assert call.session.config.instructions == "Never tell the house rule."
 
 
+async def test_the_handlers_of_the_application_hear_the_call_of_a_page(serve_pages: ServePages) -> None:
+    """A session is attached to the call that was made, and ends with it."""
+    rt, pressed = application(), asyncio.Queue[str]()
+
+    @rt.on("input_audio_buffer.dtmf_event_received")
+    def heard(event: Any) -> None:
+        pressed.put_nowait(event.event)
+
+    async with asyncio.timeout(20), Simulator(api_key=CANARY) as sim:
+        async with serve_pages(rt, endpoint=sim.endpoint) as site:
+            async with site.ask(data=OFFER, headers=SDP):
+                sim.calls[0].press("7")
+            assert await pressed.get() == "7"
+
+
 @pytest.mark.parametrize("origin", [FOREIGN, "null", "http://127.0.0.1", None])
 async def test_a_foreign_page_is_refused(origin: str | None, serve_pages: ServePages) -> None:
     """So is one that hides where it is from, another port of this host, and what is no browser."""
@@ -163,7 +178,10 @@ async def test_what_a_page_sends_is_refused_with_the_right_status(
     """Above all a configuration of its own, and two megabytes."""
     async with asyncio.timeout(20), Simulator() as sim:
         async with serve_pages(application(), endpoint=sim.endpoint) as site:
-            assert await said(site.ask(data=io.BytesIO(body.encode()), headers={"Content-Type": kind})) == (status, code)
+            assert await said(site.ask(data=io.BytesIO(body.encode()), headers={"Content-Type": kind})) == (
+                status,
+                code,
+            )
         assert sim.calls == []
 
 
