@@ -105,7 +105,7 @@ _SCENARIOS = (
         "µs/call",
         clients=(FLOOR, OURS, "openai_on", "openai_agents"),
         traffic=Traffic("audio", deltas=1, delta_ms=20),
-        count=5000,
+        count=20_000,
         is_extra=True,
     ),
     Scenario(

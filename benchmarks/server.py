@@ -23,6 +23,9 @@ from benchmarks.frames import Traffic, call_id, event_frame, response_frames, se
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 SLICE_BYTES = 1 << 16
+READ_BYTES = 1 << 18
+HEAD_BYTES = 64
+APPEND = b'"input_audio_buffer.append"'
 CALLED = b'"response.function_call_arguments.done"'
 OP_TEXT, OP_CLOSE, OP_PING, OP_PONG = 0x1, 0x8, 0x9, 0xA
 
@@ -53,6 +56,8 @@ class Connection:
         self._script = script
         self._reader = reader
         self._writer = writer
+        self._unread = b""
+        self._taken = 0
         self._responses = 0
         self._appends = 0
         self._call_id = ""
@@ -85,17 +90,28 @@ class Connection:
         )
 
     async def _read_frame(self) -> tuple[int, bytes]:
-        head, size = await self._reader.readexactly(2)
-        size &= 0x7F
-        if size == 126:
-            size = int.from_bytes(await self._reader.readexactly(2), "big")
-        elif size == 127:
-            size = int.from_bytes(await self._reader.readexactly(8), "big")
-        mask = await self._reader.readexactly(4)
-        masked = await self._reader.readexactly(size)
-        repeated = (mask * (size // 4 + 1))[:size]
-        payload = (int.from_bytes(masked, "big") ^ int.from_bytes(repeated, "big")).to_bytes(size, "big")
-        return head & 0x0F, payload
+        while (frame := self._take_frame()) is None:
+            if not (data := await self._reader.read(READ_BYTES)):
+                raise asyncio.IncompleteReadError(b"", None)
+            self._unread, self._taken = self._unread[self._taken :] + data, 0
+        return frame
+
+    def _take_frame(self) -> tuple[int, bytes] | None:
+        """Gives the next frame, if all of it is here; of an append only the head, since its audio is not looked at."""
+        data, start = self._unread, self._taken
+        if len(data) < start + 2:
+            return None
+        size, begin = data[start + 1] & 0x7F, start + 6
+        if size > 125:
+            begin += 2 if size == 126 else 8
+            size = int.from_bytes(data[start + 2 : begin - 4], "big")
+        if len(data) < begin + size:
+            return None
+        mask, self._taken = data[begin - 4 : begin], begin + size
+        payload = unmasked(data[begin : begin + min(size, HEAD_BYTES)], mask)
+        if size > HEAD_BYTES and APPEND not in payload:
+            payload = unmasked(data[begin : begin + size], mask)
+        return data[start] & 0x0F, payload
 
     async def _answer(self, opcode: int, payload: bytes) -> bool:
         if opcode == OP_PING:
@@ -103,7 +119,7 @@ class Connection:
         elif opcode == OP_CLOSE:
             self._writer.write(bytes([0x80 | OP_CLOSE, len(payload)]) + payload)
             return False
-        elif b'"input_audio_buffer.append"' in payload:  # Parsing 20 ms of audio only to count it would cost too much.
+        elif APPEND in payload:  # Parsing 20 ms of audio only to count it would cost too much.
             self._appends += 1
         elif opcode == OP_TEXT:
             self._on_event(json.loads(payload))
@@ -177,13 +193,19 @@ class Connection:
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
 
 
+def unmasked(masked: bytes, mask: bytes) -> bytes:
+    """Takes the mask off what a client sent (RFC 6455, section 5.3)."""
+    repeated = (mask * (len(masked) // 4 + 1))[: len(masked)]
+    return (int.from_bytes(masked, "big") ^ int.from_bytes(repeated, "big")).to_bytes(len(masked), "big")
+
+
 async def serve(script: Script) -> None:
     """Serves on a free port of loopback, which it prints first, until it is killed."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await Connection(script, reader, writer).serve()
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0, backlog=1024)
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, backlog=1024, limit=READ_BYTES)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
