@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 import os
 import signal
 import time
@@ -28,6 +27,7 @@ from .events.base import UNSET
 from .events.session import InputTranscription, SessionConfig
 from .exceptions import ConfigurationError
 from .handlers import Middleware
+from .logs import logger
 from .options import Options
 from .plugin import Plugin, load_plugin
 from .prices import Prices
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from .transport import Ending
     from .webhooks.serving import OnEvent
 
-log = logging.getLogger("realtime_events.app")
+log = logger("app")
 
 DEFAULT_MODEL = "gpt-realtime-2.1"
 PLUGIN_CLOSE_TIMEOUT_S = 0.3

@@ -18,6 +18,7 @@ from .dispatcher import Dispatcher
 from .events import client, local, server, translation
 from .events.base import ClientEvent, Event, MalformedEvent, UnknownEvent
 from .exceptions import ConnectionLostError, TransportError, one_line
+from .logs import logger
 from .options import Options
 from .outbox import Outbox, Place, Sending, place_of
 from .protocol import codec, dialect
@@ -28,7 +29,7 @@ from .streams import fail, within
 if TYPE_CHECKING:
     from .transport import Ending, Transport
 
-log = logging.getLogger("realtime_events.session")
+log = logger("session")
 
 WARNINGS_PER_SESSION = 100
 READER_FAILED = 1011  # RFC 6455 section 7.4.1: an unexpected condition on this side
@@ -271,8 +272,8 @@ class Connection:
         if isinstance(event, UnknownEvent) and self._is_news(event.type):
             log.warning("unknown event %r; it is published as event.unknown", one_line(event.type, limit=100))
         elif isinstance(event, MalformedEvent) and self._is_news(event.reason):
-            start = one_line(data[:200].decode("utf-8", "backslashreplace"), limit=200)
-            log.warning("a frame is no event (%s); it starts %s", event.reason, start)
+            # Not what stands in it: it may be audio, or a secret.
+            log.warning("a frame of %d bytes is no event: %s", len(data), event.reason)
         return event
 
     def _is_news(self, what: str) -> bool:

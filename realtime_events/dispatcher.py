@@ -19,12 +19,13 @@ from .exceptions import ConfigurationError
 from .handlers import Place, Registration, event_name, key_matches
 from .invocation import is_failure, plain_call
 from .lanes import Lane, LatestLane
+from .logs import logger
 from .streams import Stream, Subscriber, Subscription, Wait, within
 
 if TYPE_CHECKING:
     from .emitter import Emitter
 
-log = logging.getLogger("realtime_events.handlers")
+log = logger("handlers")
 
 CANCEL_TIMEOUT_S = 0.05
 NEVER_REPORTED = (HandlerFailed, HandlerSlow, HandlerLagging)

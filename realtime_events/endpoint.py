@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 from .exceptions import ConfigurationError
 from .protocol.codec import Kind
 from .protocol.dialect import Dialect
+from .secrecy import Secret, SecretUrl, bare_url, is_secret_field, secret_in_url
 
 KeySource: TypeAlias = str | Callable[[], str | Awaitable[str]]
 
@@ -27,16 +28,7 @@ NO_KEY = (
 )
 
 
-class Secret(str):
-    """A string whose `repr` shows nothing, so that tracebacks with locals and debug logs do not leak it."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "<secret>"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, init=False)
 class Endpoint:
     """A Realtime server and the credentials for it.
 
@@ -48,26 +40,60 @@ class Endpoint:
         key_header: `Authorization` (a bearer token) or Azure's `api-key`.
         model_parameter: The query parameter that carries the model (Azure's preview calls it `deployment`).
 
+    Its `repr` shows no key, and it cannot be pickled with one.
+
     Raises:
-        ConfigurationError: The URL is no `ws://` or `wss://` URL, or a key would travel in the clear.
+        ConfigurationError: The URL is no `ws://` or `wss://` URL, has a key or a password in it, or a key would travel
+            in the clear: over `ws://` it may only to this machine, and names of this machine lead nowhere else.
     """
 
     url: str
-    api_key: KeySource | None = field(default=None, repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
-    dialect: Dialect = "ga"
-    key_header: Literal["Authorization", "api-key"] = "Authorization"
-    model_parameter: Literal["model", "deployment"] = "model"
-    is_simulated: bool = False
+    api_key: KeySource | None = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    dialect: Dialect
+    key_header: Literal["Authorization", "api-key"]
+    model_parameter: Literal["model", "deployment"]
+    is_simulated: bool
 
-    def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
+    def __init__(
+        self,
+        *,
+        url: str,
+        api_key: KeySource | None = None,
+        headers: Mapping[str, str] | None = None,
+        dialect: Dialect = "ga",
+        key_header: Literal["Authorization", "api-key"] = "Authorization",
+        model_parameter: Literal["model", "deployment"] = "model",
+        is_simulated: bool = False,
+    ) -> None:
+        # Bound again before anything can fail, so that no traceback with locals shows them.
+        api_key = Secret(api_key) if isinstance(api_key, str) else api_key
+        headers = {name: Secret(value) if _is_secret(name) else value for name, value in (headers or {}).items()}
+        unwanted, url = secret_in_url(url), url if not secret_in_url(url) else SecretUrl(url)
+        parts = urlsplit(bare_url(url))
         if parts.scheme not in ("ws", "wss") or not parts.hostname:
-            raise ConfigurationError(f"{self.url!r} is no WebSocket URL; it should look like {OPENAI_URL}")
-        if parts.scheme == "ws" and self.api_key is not None and not is_loopback(parts.hostname):
+            raise ConfigurationError(f"{bare_url(url)!r} is no WebSocket URL; it should look like {OPENAI_URL}")
+        if unwanted:
+            raise ConfigurationError(f"the URL of {parts.hostname!r} has {unwanted} in it; pass it as api_key=")
+        given = {
+            "url": url,
+            "api_key": _checked(api_key, "the api_key") if isinstance(api_key, str) else api_key,
+            "headers": headers,
+            "dialect": dialect,
+            "key_header": key_header,
+            "model_parameter": model_parameter,
+            "is_simulated": is_simulated,
+        }
+        for name, value in given.items():
+            object.__setattr__(self, name, value)
+        if self.is_in_the_clear and not is_loopback(parts.hostname):
             raise ConfigurationError(f"a key would travel unencrypted to {parts.hostname!r}; use wss://")
-        if isinstance(self.api_key, str):
-            object.__setattr__(self, "api_key", Secret(self.api_key.strip()))
+
+    @property
+    def is_in_the_clear(self) -> bool:
+        """Whether there is a key that travels unencrypted, as it may within this machine."""
+        secret = self.api_key is not None or any(isinstance(value, Secret) for value in self.headers.values())
+        return secret and self.url.startswith("ws://")
 
     @classmethod
     def openai(
@@ -88,8 +114,8 @@ class Endpoint:
         Raises:
             ConfigurationError: There is no key.
         """
-        key = api_key or os.environ.get("OPENAI_API_KEY", "").strip()
-        if not key:
+        api_key = _hidden(api_key or os.environ.get("OPENAI_API_KEY", "").strip())
+        if not api_key:
             raise ConfigurationError(NO_KEY)
         named = {
             "OpenAI-Organization": organization or os.environ.get("OPENAI_ORG_ID"),
@@ -98,7 +124,7 @@ class Endpoint:
         }
         return cls(
             url=url or _url_from_environment(),
-            api_key=key,
+            api_key=api_key,
             headers={name: value for name, value in named.items() if value},
             dialect=dialect,
         )
@@ -122,8 +148,9 @@ class Endpoint:
             ConfigurationError: The resource's address or the credentials are missing.
         """
         base = endpoint or os.environ.get("AZURE_OPENAI_ENDPOINT")
-        token = ad_token or (os.environ.get("AZURE_OPENAI_AD_TOKEN") if api_key is None else None)
-        key = token or api_key or os.environ.get("AZURE_OPENAI_API_KEY")
+        api_key, ad_token = _hidden(api_key), _hidden(ad_token)
+        token = ad_token or _hidden(os.environ.get("AZURE_OPENAI_AD_TOKEN") if api_key is None else None)
+        key = token or api_key or _hidden(os.environ.get("AZURE_OPENAI_API_KEY"))
         version = api_version or os.environ.get("OPENAI_API_VERSION")
         if not base:
             raise ConfigurationError(
@@ -188,22 +215,36 @@ class Endpoint:
         headers = dict(self.headers)
         key = await _resolve(self.api_key)
         if key:
-            headers[self.key_header] = Secret(f"Bearer {key}" if self.key_header == "Authorization" else key)
+            headers[self.key_header] = Secret("Bearer " + key if self.key_header == "Authorization" else key)
         return headers
+
+
+def _hidden(key: KeySource | None) -> KeySource | None:
+    return Secret(key) if isinstance(key, str) else key
 
 
 async def _resolve(source: KeySource | None) -> str | None:
     if source is None or isinstance(source, str):
         return source
     given = source()
-    return _checked(await given if inspect.isawaitable(given) else given)
+    return _checked(await given if inspect.isawaitable(given) else given, "the api_key callable")
 
 
-def _checked(key: object) -> Secret:
-    """Take what a user's callable gave, whatever its annotation says."""
-    if not isinstance(key, str) or not key:
-        raise ConfigurationError(f"the api_key callable gave {type(key).__name__}, not a key")
-    return Secret(key)
+def _checked(key: object, what: str) -> Secret:
+    """Take a key, whatever its annotation says.
+
+    A line break in one would end its header; aiohttp says so with the key in the locals of its traceback.
+    """
+    if not isinstance(key, str):
+        raise ConfigurationError(f"{what} gave {type(key).__name__}, not a key")
+    key = Secret(key.strip())
+    if not key or not key.isprintable():
+        raise ConfigurationError(f"{what} is {'no key: it has a line break or the like in it' if key else 'empty'}")
+    return key
+
+
+def _is_secret(header: str) -> bool:
+    return is_secret_field(header) or header.lower() in ("cookie", "x-api-key", "ocp-apim-subscription-key")
 
 
 def is_loopback(host: str) -> bool:
@@ -214,6 +255,21 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def in_the_clear(url: str, headers: Mapping[str, str]) -> bool:
+    """Say whether a key among the headers would travel unencrypted."""
+    return url.startswith(("ws://", "http://")) and any(isinstance(value, Secret) for value in headers.values())
+
+
+def check_way(url: str, proxy: str | None, headers: Mapping[str, str]) -> None:
+    """Refuse to send a key unencrypted to a proxy on another machine.
+
+    Raises:
+        ConfigurationError: It would be.
+    """
+    if proxy is not None and in_the_clear(url, headers) and not is_loopback(urlsplit(proxy).hostname or ""):
+        raise ConfigurationError("a key would travel unencrypted through the proxy; use wss://, or no proxy")
 
 
 def _url_from_environment() -> str:

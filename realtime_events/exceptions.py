@@ -1,7 +1,7 @@
 """The error tree: every error this package raises on purpose.
 
 Owns what went wrong, as typed fields; each class builds its own sentence from them.
-Knows nothing else of the package, so that every room may raise from here.
+Knows nothing else of the package but how a secret is hidden, so that every room may raise from here.
 
     RealtimeError                     every error of ours
     ├─ ConfigurationError             a missing key, a beta field in a GA config, a bad handler signature
@@ -30,8 +30,10 @@ Waits of ours raise the builtin `TimeoutError`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
+
+from .secrecy import hide, hide_keys
 
 Initiator = Literal["client", "server", "network"]
 
@@ -66,6 +68,11 @@ class HandshakeError(TransportError):
         self.body = body
         self.can_reconnect = status in (408, 425, 429) or status >= 500
         super().__init__(status)
+
+    def hide(self, secrets: Collection[str]) -> None:
+        """Take out of what the server said the secrets it was sent, and what looks like one."""
+        self.body = hide(self.body, secrets)
+        self.headers = {name: hide(value, secrets) for name, value in self.headers.items()}
 
     def __str__(self) -> str:
         said = one_line(self.body, limit=200)
@@ -107,7 +114,7 @@ class SessionExpired(TransportError):
         super().__init__(session_id, lived_s)
 
     def __str__(self) -> str:
-        return f"session {self.session_id} expired after {self.lived_s:.0f} s"
+        return f"session {one_line(self.session_id, limit=80)} expired after {self.lived_s:.0f} s"
 
 
 class FrameTooLarge(TransportError):
@@ -162,8 +169,8 @@ class ServerError(RealtimeError):
         super().__init__(message)
 
     def __str__(self) -> str:
-        kind = " ".join(filter(None, (self.type, self.code)))
-        where = f" (param {self.param})" if self.param else ""
+        kind = one_line(" ".join(filter(None, (self.type, self.code))), limit=160)
+        where = f" (param {one_line(self.param, limit=80)})" if self.param else ""
         return f"{kind or 'error'}: {one_line(self.message, limit=500)}{where}"
 
 
@@ -190,7 +197,7 @@ class ResponseFailed(RealtimeError):
         super().__init__(message)
 
     def __str__(self) -> str:
-        kind = " ".join(filter(None, (self.type, self.code)))
+        kind = one_line(" ".join(filter(None, (self.type, self.code))), limit=160)
         return f"the response failed: {kind}{': ' if kind and self.message else ''}{one_line(self.message, limit=500)}"
 
 
@@ -207,7 +214,7 @@ class ToolNotFound(ToolError):
         super().__init__(name)
 
     def __str__(self) -> str:
-        return f"there is no tool {self.name!r}; available: {', '.join(self.available) or 'none'}"
+        return f"there is no tool {one_line(self.name, limit=80)!r}; available: {', '.join(self.available) or 'none'}"
 
 
 class ToolArgumentsError(ToolError):
@@ -219,7 +226,7 @@ class ToolArgumentsError(ToolError):
         super().__init__(name, problem)
 
     def __str__(self) -> str:
-        return f"the arguments of {self.name!r} do not fit: {self.problem}"
+        return f"the arguments of {one_line(self.name, limit=80)!r} do not fit: {self.problem}"
 
 
 class ToolTimeout(ToolError):
@@ -243,7 +250,7 @@ class AudioFormatError(RealtimeError, ValueError):
         super().__init__(expected, got)
 
     def __str__(self) -> str:
-        return f"expected {self.expected}, got {self.got}"
+        return f"expected {self.expected}, got {one_line(self.got, limit=200)}"
 
 
 class RestError(RealtimeError):
@@ -308,7 +315,9 @@ def one_line(text: str, *, limit: int) -> str:
     """Give a text that somebody else wrote as one printable line of at most `limit` characters.
 
     Control characters, newlines and bidirectional marks become escapes, so that no server and no caller can forge
-    a log line or hide part of one.
+    a log line or hide part of one. What looks like a key is hidden.
     """
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(text.split()))
+    # Far more than is shown need not be looked at: a server's text may be as long as a frame.
+    joined = hide_keys(" ".join(text[: 16 * limit].split()))
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in joined)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"

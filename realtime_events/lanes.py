@@ -12,7 +12,6 @@ and says why.
 from __future__ import annotations
 
 import inspect
-import logging
 from collections import deque
 from collections.abc import Set
 from typing import TYPE_CHECKING, Any
@@ -21,11 +20,12 @@ from .events.base import DeltaEvent
 from .events.local import HandlerLagging
 from .handlers import Place, Registration
 from .invocation import asynchronous_call, is_failure, plain_call
+from .logs import logger
 
 if TYPE_CHECKING:
     from .dispatcher import Dispatcher
 
-log = logging.getLogger("realtime_events.handlers")
+log = logger("handlers")
 
 LAGGING_SHARE = 0.8
 

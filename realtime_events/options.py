@@ -13,6 +13,7 @@ from typing import Literal
 from .outbox import Sending
 from .protocol.batches import ToolLimits
 from .protocol.dialect import Dialect
+from .secrecy import SecretUrl
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +27,7 @@ class Options:
         ping_interval_s: After how much silence a PING is sent; None sends none.
         ping_timeout_s: How long the peer may then stay silent before the connection counts as dead.
         max_frame_bytes: The largest frame that is taken; a larger one ends the connection with code 1009.
-        proxy: The URL of an HTTP proxy.
+        proxy: The URL of an HTTP proxy; a password in it is not shown.
         ssl: A TLS context, for a private certificate authority.
         trust_env: Whether `HTTPS_PROXY`, `NO_PROXY` and `.netrc` count.
         retain_audio: How many bytes of each turn's audio are kept in `turn.audio`; 0 keeps none.
@@ -50,3 +51,7 @@ class Options:
     sending: Sending = field(default_factory=Sending)
     on_full: Literal["drop_deltas", "close"] = "drop_deltas"
     tool_limits: ToolLimits = field(default_factory=ToolLimits)
+
+    def __post_init__(self) -> None:
+        if self.proxy is not None:
+            object.__setattr__(self, "proxy", SecretUrl(self.proxy))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import os
 import secrets
 import time
@@ -33,6 +32,7 @@ from .extracting import ATTEMPTS, Question
 from .following import Asking, ResponseHandle
 from .handlers import key_of, keys_of
 from .hearing import AudioChunk, Chunks, Heard
+from .logs import logger
 from .options import Options
 from .protocol import codec, dialect
 from .protocol.batches import WhenDone
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from .prices import Cost
     from .transport import Ending, Transport
 
-log = logging.getLogger("realtime_events.session")
+log = logger("session")
 
 T = TypeVar("T")
 

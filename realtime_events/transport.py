@@ -17,7 +17,6 @@ aiohttp's habits that this file is built around (measured against 3.14):
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import socket
 import ssl as ssl_module
@@ -29,6 +28,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from .connector import Pool
+from .endpoint import check_way, in_the_clear
 from .exceptions import (
     AuthenticationError,
     ConnectionLostError,
@@ -39,8 +39,10 @@ from .exceptions import (
     TransportError,
     one_line,
 )
+from .logs import logger
+from .secrecy import SecretUrl, bare_url
 
-log = logging.getLogger("realtime_events.transport")
+log = logger("transport")
 
 FRAMES_PER_TURN = 256
 CLOSE_TIMEOUT_S = 0.4
@@ -122,6 +124,10 @@ class Dialling:
     ssl: ssl_module.SSLContext | None = None
     trust_env: bool = False
 
+    def __post_init__(self) -> None:
+        if self.proxy is not None:
+            object.__setattr__(self, "proxy", SecretUrl(self.proxy))
+
 
 async def dial(url: str, headers: dict[str, str], how: Dialling | None = None) -> WebSocketTransport:
     """Open a WebSocket.
@@ -132,9 +138,19 @@ async def dial(url: str, headers: dict[str, str], how: Dialling | None = None) -
         TransportError: The server cannot be reached.
     """
     how = how or Dialling()
-    place = url.partition("?")[0]
+    check_way(url, how.proxy, headers)
+    # Raised outside of aiohttp's frames, whose locals hold the request and the proxy's password.
+    opened = await _opened(url, headers, how)
+    if isinstance(opened, BaseException):
+        raise opened
+    return opened
+
+
+async def _opened(url: str, headers: dict[str, str], how: Dialling) -> WebSocketTransport | BaseException:
+    place = bare_url(url)
     pool = Pool.of_this_loop()
-    client = pool.take(how.trust_env, (_refuse_all_but_101,))
+    trust_env = how.trust_env and not in_the_clear(url, headers)
+    client = pool.take(trust_env, (_refuse_all_but_101,))
     try:
         async with asyncio.timeout(how.connect_timeout_s):
             # The https spelling is what makes HTTPS_PROXY apply (with trust_env) to a wss URL.
@@ -152,12 +168,12 @@ async def dial(url: str, headers: dict[str, str], how: Dialling | None = None) -
                 decode_text=False,
             )
         return WebSocketTransport(pool, ws, how)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001  `dial` raises it
         await pool.give_back()
-        if (ours := _as_ours(error, place, how)) is not None:
-            # Without the cause: aiohttp's errors carry the request, and with it the key.
-            raise ours from None
-        raise
+        ours = _as_ours(error, place, how)
+        if isinstance(ours, HandshakeError):
+            ours.hide(headers.values())
+        return (ours or error).with_traceback(None)
 
 
 class WebSocketTransport:
@@ -238,7 +254,7 @@ class WebSocketTransport:
         if code == MESSAGE_TOO_BIG:
             too_large = FrameTooLarge(None, self._how.max_frame_bytes)
             return Ending(code, str(too_large), "client", too_large)
-        broken = RemoteProtocolError(f"the server sent an invalid WebSocket frame: {error}")
+        broken = RemoteProtocolError(f"the server sent an invalid WebSocket frame: {one_line(str(error), limit=200)}")
         return Ending(code, str(broken), "client", broken)
 
     async def send(self, data: bytes) -> None:
@@ -421,7 +437,7 @@ async def _refuse_all_but_101(
     status, headers = response.status, dict(response.headers)
     response.close()
     kind = AuthenticationError if status in (401, 403) else HandshakeError
-    place = str(request.url.with_query(None))
+    place = bare_url(str(request.url))
     raise kind(status, url=place, headers=headers, body=body.decode("utf-8", "replace"))
 
 
@@ -438,7 +454,9 @@ def _as_ours(error: BaseException, place: str, how: Dialling) -> TransportError 
     if isinstance(error, aiohttp.WSServerHandshakeError):
         return HandshakeError(error.status, url=place, body=error.message)
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
-        return _failed(f"TLS with {urlsplit(place).hostname} failed: {error}", can_reconnect=False)
+        return _failed(
+            f"TLS with {urlsplit(place).hostname} failed: {one_line(str(error), limit=300)}", can_reconnect=False
+        )
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return _failed(f"the host name {error.host!r} cannot be resolved", can_reconnect=True)
     if isinstance(error, aiohttp.ClientConnectorError):

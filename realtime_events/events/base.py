@@ -1,7 +1,8 @@
 """The base classes of every event.
 
 Owns what all events share: frozen, keyword-only msgspec structs whose `type` is their name.
-Knows no event by name. Before it: nothing; after it: the vocabulary modules beside it.
+Knows no event by name. Before it: `secrecy.py`, which says what `repr` hides; after it: the vocabulary modules beside
+it.
 
 Three states of an optional wire field are three different values: absent is `UNSET`, null is `None`, and zero is
 zero. Both `UNSET` and `None` are false, so `if event.field:` asks for a value that is there.
@@ -9,10 +10,13 @@ zero. Both `UNSET` and `None` are false, so `if event.field:` asks for a value t
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Mapping
+from typing import TypeAlias, cast
 
 import msgspec
 from msgspec import UNSET, UnsetType
+
+from ..secrecy import HIDDEN, URL_FIELDS, bare_url, hide_keys, is_secret_field
 
 __all__ = [
     "UNSET",
@@ -32,7 +36,6 @@ __all__ = [
 Number: TypeAlias = int | float
 """A JSON number, kept as it came: 1 stays 1 and 1.0 stays 1.0."""
 
-_SECRET = frozenset({"authorization", "headers", "client_secret", "value"})
 _AUDIO = frozenset({"audio", "delta"})
 
 
@@ -46,11 +49,26 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _shown(name: str, value: object) -> str:
-    if name in _SECRET and value:
-        return "<hidden>"
+    if value and is_secret_field(name):
+        return HIDDEN
     if isinstance(value, bytes):
         return f"<pcm {len(value)} B>" if name in _AUDIO else f"<{len(value)} B>"
+    if isinstance(value, str):
+        return _shown_text(name, value)
+    if isinstance(value, dict):
+        fields = cast("Mapping[object, object]", value).items()
+        return "{" + ", ".join(f"{key!r}: {_shown(str(key), inner)}" for key, inner in fields) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_shown(name, inner) for inner in cast("list[object]", value)) + "]"
     return repr(value)
+
+
+def _shown_text(name: str, text: str) -> str:
+    if name in URL_FIELDS:
+        return repr(bare_url(text))
+    if text.startswith("data:"):  # an image
+        return f"<{text[:80].partition(',')[0]}, {len(text)} characters>"
+    return repr(hide_keys(text))
 
 
 class Event(Struct, frozen=True, kw_only=True):

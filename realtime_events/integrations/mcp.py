@@ -13,7 +13,6 @@ its end, because what the `mcp` package opens must be closed by the task that ha
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -21,6 +20,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Unpack
 
 from ..exceptions import MissingExtra, ToolError, one_line
+from ..logs import logger
 from ..plugin import Plugin
 from ..tools.calling import Progress
 from ..tools.options import ToolSettings
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["McpServer"]
 
-log = logging.getLogger("realtime_events.integrations.mcp")
+log = logger("integrations.mcp")
 
 START_TIMEOUT_S = 30.0
 CLOSE_GRACE_S = 0.2

@@ -11,7 +11,6 @@ event loop; everything else happens on the loop.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -24,13 +23,14 @@ from ..audio import PCM16, AudioFormat, Converter
 from ..audio.jitter import JitterBuffer
 from ..events import AudioFlush, ResponseOutputAudioDelta, ResponseOutputAudioDone
 from ..exceptions import AudioFormatError, ConfigurationError, ConnectionLostError, MissingExtra, RealtimeError
+from ..logs import logger
 
 if TYPE_CHECKING:
     from ..session import Session
 
 __all__ = ["Device", "Microphone", "Speaker", "Talk", "list_devices", "talk_through"]
 
-log = logging.getLogger("realtime_events.sound")
+log = logger("sound")
 
 Side = Literal["input", "output"]
 

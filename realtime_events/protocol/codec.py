@@ -93,7 +93,7 @@ def recover(
     if name is None:
         return MalformedEvent(raw=data, reason="an object without `type`")
     if not isinstance(name, str):
-        return MalformedEvent(raw=data, reason=f"`type` is no string: {one_line(repr(name), limit=80)}")
+        return MalformedEvent(raw=data, reason=f"`type` is no string, but of type {type(name).__name__}")
     return MalformedEvent(raw=data, reason=f"{name}: {_reason(error)}")
 
 

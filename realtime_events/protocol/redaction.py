@@ -1,8 +1,8 @@
 """Redaction: what of a frame may be kept on a disk, and how a frame looks without the rest.
 
-Owns where secrets and audio stand in a frame, and what stands there instead. Pure: bytes in, bytes out; a frame is
-changed only where it has to be, and is otherwise the very same bytes. Before it: a frame; after it: the recorder, and
-the replay, which asks for silence where audio was.
+Owns where secrets and audio stand in a frame, and what stands there instead; `secrecy.py` says what is secret. Pure:
+bytes in, bytes out; a frame is changed only where it has to be, and is otherwise the very same bytes. Before it: a
+frame; after it: the recorder, and the replay, which asks for silence where audio was.
 
 Audio is found by looking, not by parsing, because a recorder has a fraction of a microsecond for a frame. A frame with
 a name or a value in it that could be a secret is parsed; what cannot be parsed then is not kept at all.
@@ -14,11 +14,11 @@ import base64
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
-from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
-HIDDEN = "<hidden>"
+from ..secrecy import HIDDEN, SECRET_FIELDS, URL_FIELDS, bare_url, hide_keys, is_secret_field
+
 HEAD_BYTES = 80
 
 # `response.output_text.delta`, `….output_audio_transcript.delta`: most frames there are. Words have no key in them.
@@ -27,30 +27,20 @@ _WORDS = b't.delta"'
 _AUDIO_DELTA = b'audio.delta"'
 _DELTA = b'"delta":"'
 _AUDIO_KEYS = (b'"audio"', b'"delta"')
-_SECRET_KEYS = frozenset(
-    {
-        "api_key",
-        "authorization",
-        "client_secret",
-        "credentials",
-        "headers",
-        "password",
-        "proxy_authorization",
-        "sip_headers",
-        "value",
-    }
-)
-_URL_KEYS = frozenset({"server_url"})
 # How a secret shows: its name as a key in any case we know of, the start of a key, or a letter spelt as an escape.
 _SIGNS = (
-    *(f'"{key}"'.encode() for key in sorted(_SECRET_KEYS | _URL_KEYS)),
+    *(f'"{key}"'.encode() for key in sorted(SECRET_FIELDS | URL_FIELDS)),
     b'uthorization"',
+    b'pi-key"',
+    b'pi-Key"',
     b"sk-",
+    b"sk_",
+    b"ek-",
     b"ek_",
+    b"whsec_",
     b"\\u00",
     b"Bearer",
 )
-_KEYS = re.compile(r"\b(?:sk-|ek_)[\w-]{8,}|\bBearer\s+\S+")
 _TAPED = re.compile(rb'"(audio|delta)":null,"audio_bytes":(\d+)')
 _SPACE = b" \t\r\n"
 
@@ -206,20 +196,11 @@ def _redacted(value: Any, hide: bool = False) -> Any:
         items = cast("Iterable[Any]", value)
         return [_redacted(inner, hide) for inner in items]
     if isinstance(value, str):
-        return HIDDEN if hide and value else _KEYS.sub(HIDDEN, value)
+        return HIDDEN if hide and value else hide_keys(value)
     return value
 
 
 def _redacted_field(key: str, value: Any, hide: bool) -> Any:
-    if key in _URL_KEYS and isinstance(value, str):
-        return _bare_url(value)
-    return _redacted(value, hide or key.lower().replace("-", "_") in _SECRET_KEYS)
-
-
-def _bare_url(url: str) -> str:
-    """Give a URL without its user, password and query."""
-    try:
-        parts = urlsplit(url)
-        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-    except ValueError:
-        return HIDDEN
+    if key in URL_FIELDS and isinstance(value, str):
+        return bare_url(value)
+    return _redacted(value, hide or is_secret_field(key))

@@ -17,7 +17,6 @@ at once is much cheaper than fresh memory.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import threading
 import time
@@ -32,10 +31,11 @@ from typing import TypeAlias
 import msgspec
 
 from ..exceptions import ConfigurationError
+from ..logs import logger
 from ..protocol import redaction
 from .tape import Direction, Header, TapedEnding, frame_start, line
 
-log = logging.getLogger("realtime_events.recorder")
+log = logger("recorder")
 
 FLUSH_S = 0.05
 HURRY_BYTES = 256 * 1024

@@ -16,7 +16,7 @@ import aiohttp
 import msgspec
 
 from ..connector import Pool
-from ..endpoint import Endpoint, Secret
+from ..endpoint import Endpoint, check_way
 from ..events import beta, rest
 from ..events.base import UNSET, Struct, UnsetType
 from ..events.session import SessionConfig
@@ -24,6 +24,7 @@ from ..events.translation import TranslationSession
 from ..exceptions import ConfigurationError, LocalProtocolError, one_line
 from ..options import Options
 from ..protocol.dialect.config import session_config
+from ..secrecy import Secret, bare_url
 from .requests import Answer, Limits, Request, send
 from .retrying import Retry
 
@@ -95,7 +96,7 @@ class RestClient:
         if self._client is not None:
             raise LocalProtocolError("this RestClient is open already")
         self._pool = Pool.of_this_loop()
-        self._client = self._pool.take(self._options.trust_env)
+        self._client = self._pool.take(self._options.trust_env and not self.endpoint.is_in_the_clear)
         return self
 
     async def __aexit__(
@@ -197,7 +198,7 @@ class RestClient:
             ConfigurationError: The address or the id is none.
         """
         if not _TARGET.fullmatch(target_uri):
-            said = one_line(target_uri, limit=80)
+            said = one_line(bare_url(target_uri), limit=80)
             raise ConfigurationError(f"{said!r} is no address to refer to; it should look like tel:+15550100")
         body = rest.Referral(target_uri=target_uri)
         return (await self._post(f"calls/{_checked(call_id)}/refer", body)).request_id
@@ -254,6 +255,7 @@ class RestClient:
         async def attempt() -> Answer:
             # Made anew each time: a form can be sent only once, and a callable may give a fresh key.
             headers = {**await self.endpoint.rest_headers(), **shown}
+            check_way(url, self._options.proxy, headers)
             request = self._request(url, headers, body, repeatable=repeatable)
             return await send(client, request, self._options, self._limits)
 

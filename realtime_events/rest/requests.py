@@ -10,7 +10,6 @@ traceback with locals shows no key.
 from __future__ import annotations
 
 import email.utils
-import logging
 import os
 import re
 import time
@@ -22,20 +21,18 @@ import aiohttp
 import msgspec
 from aiohttp import hdrs
 
-from ..endpoint import Secret
 from ..exceptions import RestError, one_line
+from ..logs import logger
 from ..options import Options
+from ..secrecy import bare_url, hide
 from .retrying import is_retryable
 
-log = logging.getLogger("realtime_events.rest")
+log = logger("rest")
 
 _T = TypeVar("_T")
 
 EXCERPT_CHARACTERS = 300
-HIDDEN = "<secret>"
-SHORTEST_KEY = 8  # a shorter one is a word that texts are made of
 IN_DOUBT = "; it may have been done all the same"
-_KEY = re.compile(r"\b(?:sk|ek)[-_][\w-]{8,}")
 _OF_THE_REQUEST = re.compile(r"x-(?:ms-)?request-id|apim-request-id", re.IGNORECASE)
 
 
@@ -53,7 +50,7 @@ class Request:
     @property
     def place(self) -> str:
         """The method and the URL without its query."""
-        return f"{self.method} {self.url.partition('?')[0]}"
+        return f"{self.method} {bare_url(self.url)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +157,7 @@ async def _read(response: aiohttp.ClientResponse, limit_bytes: int) -> bytes | N
 def _judged(
     request: Request, response: aiohttp.ClientResponse, body: bytes | None, limits: Limits
 ) -> Answer | RestError:
-    status, headers = response.status, response.headers
+    status, headers, sent = response.status, response.headers, request.headers.values()
     request_id = _request_id(headers)
     if 200 <= status < 300:
         if body is None:
@@ -174,9 +171,9 @@ def _judged(
     after_s = retry_after_s(headers)
     return RestError(
         status,
-        _without_keys(message, request.headers),
-        code=code and _without_keys(code, request.headers),
-        request_id=request_id and _without_keys(request_id, request.headers),
+        hide(message, sent),
+        code=code and hide(code, sent),
+        request_id=request_id and hide(request_id, sent),
         retry_after_s=after_s,
         retryable=is_retryable(status, code, repeatable=request.repeatable, says_when=after_s is not None),
     )
@@ -194,15 +191,6 @@ def said_in(headers: Mapping[str, str], body: bytes) -> tuple[str | None, str]:
         return None, error
     code = error.code if error.code is not None else error.type
     return None if code is None else str(code), error.message or "the server gave no reason"
-
-
-def _without_keys(text: str, headers: Mapping[str, str]) -> str:
-    """Take out of a server's text what looks like a key, and what was sent as one."""
-    for value in headers.values():
-        part = value.removeprefix("Bearer ")
-        if isinstance(value, Secret) and len(part) >= SHORTEST_KEY:
-            text = text.replace(part, HIDDEN)
-    return _KEY.sub(HIDDEN, text)
 
 
 def retry_after_s(headers: Mapping[str, str], *, now: float | None = None) -> float | None:

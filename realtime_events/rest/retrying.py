@@ -18,15 +18,15 @@ be a second call; a call accepted, referred or hung up again would be refused fo
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 from ..exceptions import RestError
+from ..logs import logger
 
-log = logging.getLogger("realtime_events.rest")
+log = logger("rest")
 
 _T = TypeVar("_T")
 

@@ -7,7 +7,6 @@ no client event. Before it: `session.py` and `listening.py`, which ask for respo
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
@@ -16,6 +15,7 @@ from ..events.base import ServerEvent
 from ..events.items import Item
 from ..events.response import ResponseCreateParams
 from ..events.server import ResponseOutputAudioDelta
+from ..logs import logger
 from .config import ResponseSettings, input_of, output_of, settings_for, wire_format
 from .conversation import Entry, sent_audio, understood
 from .errors import SERVER_FAILED, Refusal
@@ -26,7 +26,7 @@ from .stage import Stage
 from .tokens import Count, context_tokens
 from .writing import Step
 
-log = logging.getLogger("realtime_events.simulator")
+log = logger("simulator")
 
 MOST_AT_ONCE = 64
 OUTBOX_LIMIT = 256

@@ -8,13 +8,14 @@ that a client that sends and never reads fills its own socket, not our memory.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from aiohttp import WSMessage, WSMsgType
 
-log = logging.getLogger("realtime_events.simulator")
+from ..logs import logger
+
+log = logger("simulator")
 
 CLOSE_TIMEOUT_S = 1.0
 FRAMES_PER_TURN = 32

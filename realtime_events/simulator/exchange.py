@@ -11,7 +11,6 @@ test; after it: the handlers of `session.py` and `translating.py`.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
@@ -22,6 +21,7 @@ from ..events.base import Event, MalformedEvent, ServerEvent, UnknownEvent
 from ..events.client import InputAudioBufferAppend
 from ..events.server import ErrorDetails, ErrorEvent
 from ..events.translation import SessionInputAudioBufferAppend
+from ..logs import logger
 from ..protocol import Dialect, decode, encode, to_beta, to_ga
 from .config import Kind
 from .errors import SERVER_FAILED, Refusal, beta_param, check_known, from_validation, invalid_value
@@ -29,7 +29,7 @@ from .ids import Ids
 from .log import EventLog
 from .timeline import Timeline
 
-log = logging.getLogger("realtime_events.simulator")
+log = logger("simulator")
 
 FRAMES_PER_POLL = 256
 FRAMES_SHOWN = 20

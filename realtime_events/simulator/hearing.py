@@ -8,7 +8,6 @@ The model hears every user item; the transcription events come only where the co
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable
 
@@ -26,13 +25,14 @@ from ..events.transcription import (
     TranscriptionLanguage,
     TranscriptionUsage,
 )
+from ..logs import logger
 from .config import input_of
 from .conversation import Entry
 from .input_audio import Decoder
 from .stage import Stage
 from .tokens import INPUT_AUDIO_MS_PER_TOKEN, text_tokens
 
-log = logging.getLogger("realtime_events.simulator")
+log = logger("simulator")
 
 TRANSCRIPTION_S = 0.1
 SURE = -0.01

@@ -5,7 +5,6 @@ Owns the listening socket. Before it: a test, an example or the command line; af
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import time
@@ -13,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Self, TypeAlias
 
 from ..exceptions import ConfigurationError
+from ..logs import logger
 from ..protocol import Dialect
 from .brains import RuleBrain, ScriptBrain, Step
 from .calls import Call, SipHeader, Webhook, incoming_webhook
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from ..endpoint import Endpoint
 
-log = logging.getLogger("realtime_events.simulator")
+log = logger("simulator")
 
 DEFAULT_PACE = 4.0
 SHUTDOWN_S = 2.0

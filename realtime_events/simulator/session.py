@@ -7,8 +7,6 @@ of its own; after it: the rooms that it hands each event to.
 
 from __future__ import annotations
 
-import logging
-
 import msgspec
 
 from ..events import (
@@ -39,6 +37,7 @@ from ..events.server import (
     SessionUpdated,
 )
 from ..events.session import SessionConfig
+from ..logs import logger
 from .answering import Answering
 from .config import initial, input_of, updated, wire_format
 from .conversation import Entry, sent_audio, shown, with_audio
@@ -52,7 +51,7 @@ from .setup import SessionSetup
 from .stage import Organs, Stage
 from .validation import check_beta_transcription, check_item, check_response, check_session
 
-log = logging.getLogger("realtime_events.simulator")
+log = logger("simulator")
 
 TRANSCRIPTION_EVENTS = frozenset(
     {SessionUpdate, InputAudioBufferAppend, InputAudioBufferCommit, InputAudioBufferClear, ConversationItemRetrieve}

@@ -9,7 +9,6 @@ found in the audio as in any session; silence gives nothing.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from typing import TypeVar
 
@@ -32,6 +31,7 @@ from ..events.translation import (
     TranslationOutput,
     TranslationSession,
 )
+from ..logs import logger
 from .errors import SERVER_FAILED, Refusal, invalid_value, missing
 from .exchange import Exchange, Outlet
 from .input_audio import Decoder, InputAudio
@@ -41,7 +41,7 @@ from .vad import Vad
 from .validation import one_of
 from .writing import rechunked
 
-log = logging.getLogger("realtime_events.simulator")
+log = logger("simulator")
 
 FRAME_MS = 200
 DEFAULT_LANGUAGE = "en"

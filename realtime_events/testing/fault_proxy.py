@@ -8,7 +8,6 @@ which carries the bytes.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import random
 import socket
@@ -19,10 +18,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 from ..endpoint import Endpoint
 from ..exceptions import ConfigurationError
+from ..logs import logger
 from .flow import Bell, Flow, Reset, Way, reset
 from .toxics import Toxics
 
-log = logging.getLogger("realtime_events.testing")
+log = logger("testing")
 
 Gate: TypeAlias = Literal["open", "reset", "closed"]
 

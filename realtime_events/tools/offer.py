@@ -7,7 +7,6 @@ server, and the runner, which runs nothing that is not offered.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import is_
@@ -18,13 +17,14 @@ import msgspec
 from ..events.local import ToolCall, ToolResult
 from ..events.session import Tool as WireTool
 from ..exceptions import ConfigurationError, ToolNotFound
+from ..logs import logger
 from .options import ToolSettings
 from .output import Outcome, encode_output
 from .registry import Tool, ToolRegistry, make_tool
 
 __all__ = ["Offer", "ToolUsage"]
 
-log = logging.getLogger("realtime_events.tools")
+log = logger("tools")
 
 COUNTED_NAMES = 1000
 

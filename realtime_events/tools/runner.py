@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping, Set
 from typing import Any
 
 import msgspec
 
+from .. import logs
 from ..events.base import LocalEvent
 from ..events.local import (
     ToolApprovalRequested,
@@ -44,7 +44,7 @@ from .threads import ThreadPool
 
 __all__ = ["ToolRunner"]
 
-logger = logging.getLogger("realtime_events.tools")
+logger = logs.logger("tools")
 
 Publish = Callable[[LocalEvent], object]
 Answer = Callable[[ToolResult, bool, WhenDone], object]

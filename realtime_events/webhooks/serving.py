@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeAlias
@@ -17,10 +16,11 @@ from aiohttp import web
 
 from ..events.webhooks import WebhookEvent
 from ..exceptions import WebhookVerificationError, one_line
+from ..logs import logger
 from .replays import TOLERANCE_S, SeenIds
 from .verifying import MOST_BODY_BYTES, Secrets, hidden, verify_webhook
 
-log = logging.getLogger("realtime_events.webhooks")
+log = logger("webhooks")
 
 OnEvent: TypeAlias = Callable[[WebhookEvent], Awaitable[object] | object]
 

@@ -23,9 +23,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from ..endpoint import Secret
 from ..events.webhooks import RealtimeCallIncoming, UnknownWebhook, WebhookEvent
 from ..exceptions import ConfigurationError, WebhookVerificationError, one_line
+from ..secrecy import Secret
 from .replays import TOLERANCE_S, SeenIds
 
 MOST_CANDIDATES = 8

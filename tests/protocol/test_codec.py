@@ -83,7 +83,7 @@ def test_the_same_name_means_another_shape_in_a_translation_session() -> None:
         (b'"error"', "Expected `object`"),
         (b"{}", "without `type`"),
         (b'{"type":null}', "without `type`"),
-        (b'{"type":7}', "`type` is no string: 7"),
+        (b'{"type":7}', "`type` is no string, but of type int"),
         (b'{"type":["error"]}', "`type` is no string"),
         (b'{"type":"error"}', "error: Object missing required field `error`"),
         (b'{"type":"error","error":"no"}', "$.error"),

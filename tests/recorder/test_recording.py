@@ -142,7 +142,7 @@ def _is_json(line: bytes) -> bool:
 async def test_what_we_send_and_with_which_key_is_not_on_the_tape(tmp_path: Path) -> None:
     """B48: the headers of the handshake, the query of the URL and our own MCP tokens are left out."""
     peer, path = Peer(), tmp_path / "call.jsonl"
-    endpoint = Endpoint(url=f"ws://localhost/v1/realtime?api-key={CANARY}", api_key=CANARY)
+    endpoint = Endpoint(url=f"ws://localhost/v1/realtime?tenant={CANARY}", api_key=CANARY)
     tools = [Tool(type="mcp", server_label="x", server_url="https://host/mcp", authorization=CANARY)]
     rt = Realtime(session={"tools": msgspec.to_builtins(tools)})
     async with asyncio.timeout(10), rt.connect(endpoint=endpoint, dial=peer.dial, record=path):
