@@ -34,7 +34,7 @@ from .output import BYTES_PER_MS, SWALLOW, Clock, Output
 from .rate_limits import RateLimits, wait_of
 from .requests import Request, Requests, server_error
 from .responses import Policy, Wanted
-from .turns import Turn
+from .turns import RunningResponse, Turn
 from .usage import SessionUsage
 
 __all__ = ["QUIET", "SWALLOW", "TABLE", "Clock", "Core", "Effects"]
@@ -210,7 +210,8 @@ class Core:
         """
         if not force and not self._may_interrupt(now):
             return []
-        if (asked := self.exchange.responses.asked) is not None:
+        asked = self.exchange.responses.asked
+        if asked is not None and (asked.interruptible or force):
             asked.dropped = True  # It is cancelled as soon as it begins.
         response_id = self.active_response
         cuts = self._cut_speech(now)
@@ -286,6 +287,8 @@ class Core:
     def session_updated(self, event: server.SessionUpdated, now: float) -> None:
         """The session was changed; the oldest update is confirmed."""
         self._configured(event.session)
+        if self.turn_detection is None:
+            self._hush()  # Nobody will say when the user has stopped.
         self.acknowledged(event, now)
 
     def _configured(self, config: SessionConfig) -> None:
@@ -350,7 +353,7 @@ class Core:
         self.conversation.apply(event, now)
         if self._interrupts() and self._may_interrupt(now):
             self.effects.send += self._cut_speech(now)
-        self.exchange.speech_started(now)
+        self.exchange.speech_started(event.item_id, now)
 
     def speech_stopped(self, event: server.InputAudioBufferSpeechStopped, now: float) -> None:
         """The user has stopped; what waited for it goes out, unless the server answers by itself."""
@@ -382,7 +385,7 @@ class Core:
         """The user's words are known."""
         self.conversation.apply(event, now)
         self.usage.add_transcription(event.usage, self._transcription_model())
-        self.exchange.transcribed(event.transcript)
+        self.exchange.transcribed(event.item_id, event.transcript)
 
     def _transcription_model(self) -> str:
         audio_input = self.config.audio.input if self.config.audio else None
@@ -428,7 +431,16 @@ class Core:
             self.playback.done(item_id)
         self.output.forget_last()
         self.usage.add(event.response, self.config.model or "")
+        if running is not None and running.silenced:
+            self._cut_unheard(running, now)
         self.exchange.response_done(event, now)
+
+    def _cut_unheard(self, running: RunningResponse, now: float) -> None:
+        """Tell the server of items that began after their response was interrupted: nothing of them was heard."""
+        unheard = [item for item in running.audio.values() if item.audio_bytes and item.audio_end_ms is None]
+        for item in () if self._server_plays else unheard:
+            self.conversation.truncate(item.id, 0, now)
+            self.effects.send.append(self._truncation(item.id, 0))
 
     def output_item_added(self, event: server.ResponseOutputItemAdded, now: float) -> None:
         """An item has begun."""

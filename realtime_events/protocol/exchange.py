@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 ALREADY_ACTIVE = "conversation_already_has_active_response"
 SAID_BY = "said_by_tool_call"
+REMEMBERED_SPEECH = 8  # inputs whose words may come late
 MAX_METADATA = 512  # the API's limit for one value
 SERVER_BEGINS_S = 5.0  # how long after the user's speech a response may still be the server's own
 
@@ -47,6 +48,7 @@ class Exchange:
         self._turn_waiters: dict[Turn, Any] = {}
         self._server_begins_until = 0.0
         self._call_names: dict[str, str] = {}
+        self._said_in: dict[str, Turn] = {}
 
     # Wanting a response.
 
@@ -68,7 +70,7 @@ class Exchange:
 
     def answer_speech(self, now: float, waiter: Any) -> Turn:
         """Begin a turn with what was said and committed: the request for a response, as soon as none is active."""
-        turn = self._new_turn(now)
+        turn = self._spoken or self._new_turn(now)
         turn.mark("speech_end", now)
         self._turn_waiters[turn] = waiter
         self.want(Wanted(self.new_request(), turn=turn), now)
@@ -206,19 +208,37 @@ class Exchange:
         running = self.responses.begin(event.response, server_may_begin=now < self._server_begins_until)
         wanted = running.wanted
         if wanted is not None:
-            self._core.requests.forget(wanted.event)
-            self._settle(wanted.waiter, running)
-            wanted.waiter = None
-            if wanted.end_waiter is not None:
-                running.waiters.append(wanted.end_waiter)
-        if wanted is not None and wanted.dropped:
-            self._silence(running)
-            self._effects.send.append(self.cancel(running.id))
+            self._tell_begun(wanted, running)
+            if wanted.dropped:
+                self._silence(running)
+                self._effects.send.append(self.cancel(running.id))
         if not running.in_band:
             return
         if wanted is None:
             self._server_begins_until = 0.0
         self._belongs(running, now)
+
+    def _credit(self, running: RunningResponse, now: float) -> None:
+        """Take a response for the answer to a request after all, although it seemed to be the server's own.
+
+        Had turn detection begun it, the server would have refused by now what was asked for before.
+        """
+        wanted = self.responses.answered_by(running)
+        if wanted is None:
+            return
+        self._tell_begun(wanted, running)
+        if wanted.turn is not None and running.turn is not None:
+            wanted.turn.follow(running)
+            if running.turn is self.turn:
+                self._end(self.turn, "cut", now)
+            running.turn = self.turn = wanted.turn
+
+    def _tell_begun(self, wanted: Wanted, running: RunningResponse) -> None:
+        self._core.requests.forget(wanted.event)
+        self._settle(wanted.waiter, running)
+        wanted.waiter = None
+        if wanted.end_waiter is not None:
+            running.waiters.append(wanted.end_waiter)
 
     def _belongs(self, running: RunningResponse, now: float) -> None:
         """Find the turn of a response that has begun."""
@@ -256,6 +276,7 @@ class Exchange:
         if any(self.responses.awaiting()) and not self.responses.has_begun(response_id):
             self.response_created(server.ResponseCreated(response=response), now)
         running = self.responses.end(response_id)
+        self._credit(running, now)
         for item in response.output or ():
             self._note_call(item, running, now)
         batch = self.batches.response_ended(running.id, _status(response.status))
@@ -307,10 +328,13 @@ class Exchange:
 
     # The user's speech.
 
-    def speech_started(self, now: float) -> None:
+    def speech_started(self, item_id: str, now: float) -> None:
         """The user speaks: a turn begins."""
         if self._spoken is None:
             self._spoken = self._new_turn(now)
+        self._said_in[item_id] = self._spoken
+        if len(self._said_in) > REMEMBERED_SPEECH:
+            del self._said_in[next(iter(self._said_in))]
 
     def speech_stopped(self, now: float) -> None:
         """The user has stopped; what waited for it goes out, unless the server answers by itself."""
@@ -321,11 +345,13 @@ class Exchange:
             # The server's own response will have heard the outputs that still wait to be spoken of.
             for wanted in [wanted for wanted in self.responses.owed if wanted.is_follow_up and wanted.is_plain]:
                 self.responses.drop(wanted)
+                if self.turn is not None and not self._goes_on(self.turn):
+                    self._end(self.turn, "cut", now)  # It may be that the server finds nothing to answer.
         self.serve()
 
-    def transcribed(self, words: str) -> None:
+    def transcribed(self, item_id: str, words: str) -> None:
         """The user's words are known."""
-        turn = self._spoken or self.turn
+        turn = self._said_in.pop(item_id, None) or self._spoken or self.turn
         if turn is not None and not turn.user_text:
             turn.user_text = words
 

@@ -90,8 +90,8 @@ class Requests:
     def blamed_by(self, error: server.ErrorEvent) -> Request | None:
         """Take out the request that an error is about.
 
-        It is named by `event_id`, else by the error's code, else it is the one that somebody awaits; where several
-        could be meant, none is.
+        It is named by `event_id`, else by the error's code, else it is the one that somebody awaits, or the one
+        response that was asked for; where several could be meant, none is.
         """
         if error.error.event_id:
             return self._sent.pop(error.error.event_id, None)
@@ -99,7 +99,7 @@ class Requests:
         if cause is not None:
             candidates = [key for key, request in self._sent.items() if type(request.event) is cause]
         elif error.error.type == INVALID_REQUEST:
-            candidates = [key for key, request in self._sent.items() if request.waiter is not None]
+            candidates = [key for key, request in self._sent.items() if _is_awaited(request)]
         else:
             candidates = []
         return self._sent.pop(candidates[0]) if len(candidates) == 1 else None
@@ -126,6 +126,11 @@ class Requests:
         requests = list(self._sent.values())
         self._sent.clear()
         return requests
+
+
+def _is_awaited(request: Request) -> bool:
+    # A response that is asked for is remembered until it begins; who waits for it waits at `Responses`.
+    return request.waiter is not None or isinstance(request.event, client.ResponseCreate)
 
 
 def _names_same_item(sent: Any, event: Any) -> bool:

@@ -122,10 +122,21 @@ class Responses:
         wanted = self._wanted_of(response, server_may_begin)
         if wanted is not None:
             self._begun(wanted, running)
+        running.may_be_asked_for = self.asked is not None
         running.in_band = wanted.in_band if wanted is not None else response.conversation_id is not None
         if running.in_band:
             self.active = running.id
         return running
+
+    def answered_by(self, running: RunningResponse) -> Wanted | None:
+        """Take out the in-band wish that a response without a tag, which has ended, was the answer to."""
+        wanted = self.asked
+        if wanted is None or running.wanted is not None or not running.in_band or not self._may_be_untagged(wanted):
+            return None
+        if not running.may_be_asked_for:
+            return None
+        self._begun(wanted, running)
+        return wanted
 
     def _begun(self, wanted: Wanted, running: RunningResponse) -> None:
         wanted.running, running.wanted = running, wanted
@@ -144,7 +155,7 @@ class Responses:
             full = (wanted for wanted in self.awaiting() if _metadata_of(wanted.event) == metadata)
             if (wanted := next(full, None)) is not None:
                 return wanted
-        if response.conversation_id is None:
+        if response.conversation_id is None or (not response.conversation_id and self.asked is None):
             return next((wanted for wanted in self.beside if self._may_be_untagged(wanted)), None)
         if self.asked is None or not self._may_be_untagged(self.asked) or server_may_begin:
             return None

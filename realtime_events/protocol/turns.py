@@ -28,6 +28,7 @@ class RunningResponse:
     Attributes:
         wanted: What asked for it; None where the server began it by itself.
         interruptible: Whether somebody who speaks may cut it.
+        may_be_asked_for: Whether it began while a request waited for its response.
         silenced: Whether it was interrupted: no more of its deltas are published.
         parts: The pieces of each text or transcript, by item and content index.
         audio: Its items with audio.
@@ -40,6 +41,7 @@ class RunningResponse:
     wanted: Wanted | None = None
     interruptible: bool = True
     silenced: bool = False
+    may_be_asked_for: bool = False
     parts: dict[tuple[str, int], list[str]] = field(default_factory=dict[tuple[str, int], list[str]])
     audio: dict[str, ConversationItem] = field(default_factory=dict)
     waiters: list[Any] = field(default_factory=list[Any])
