@@ -144,3 +144,28 @@ def test_each_event_is_missed_by_itself_in_its_direction(comprehensive: Any) -> 
         tally = comprehensive.Tally()
         tally.count(tape_of([*incoming, name], [one for one in outgoing if one != name]))
         assert tally.missing == [f"→ {name}"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no SIGTERM")
+async def test_sigterm_ends_both_sessions_in_an_orderly_way(tmp_path: Path, child_environment: dict[str, str]) -> None:
+    """The program leaves its blocks: both connections are closed by the client with code 1000."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-u",
+        str(FOLDER / "dual_session.py"),
+        cwd=tmp_path,
+        env=child_environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(30):
+        while not (await process.stdout.readline()).startswith(b"realtime session"):
+            pass
+        await process.stdout.readexactly(1)  # both sessions are open: the answer begins
+        process.terminate()
+        out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    assert out.decode().endswith("stopped; both sessions are closed\n")
+    assert err.decode().count("code 1000 by the client") == 2
+    assert "Traceback" not in err.decode()

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import textwrap
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib.resources import as_file, files
@@ -464,12 +464,12 @@ async def main(faults: str = "") -> int:
     return 1
 
 
-async def interruptible(code: Coroutine[Any, Any, int]) -> int:
-    """Run to the end, or until SIGTERM; Ctrl-C is seen to by asyncio."""
-    task = asyncio.ensure_future(code)
+async def until_stopped(faults: str) -> int:
+    """Run to the end or until SIGTERM; Ctrl-C is seen to by asyncio. Both leave every block on the way out."""
+    running = asyncio.create_task(main(faults))
     with suppress(NotImplementedError):  # Windows
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await task
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
+    return await running
 
 
 if __name__ == "__main__":
@@ -477,4 +477,7 @@ if __name__ == "__main__":
     logging.getLogger("realtime_events.simulator").setLevel(logging.CRITICAL)  # its ears break on purpose
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faults", default="", help="what the simulator does wrong")
-    sys.exit(asyncio.run(interruptible(main(parser.parse_args().faults))))
+    try:
+        sys.exit(asyncio.run(until_stopped(parser.parse_args().faults)))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        sys.exit("stopped; every session is closed")
