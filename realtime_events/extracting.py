@@ -1,13 +1,15 @@
 """Extracting: a side question to the model whose answer is a value of a Python type.
 
-Owns the form of the question (one function with the type's JSON Schema, which the model is made to call) and the reading
-of the answer. Knows no socket. Before it: `Session.extract`; after it: the same, which asks again where `take` says so.
+Owns the form of the question (one function with the type's JSON Schema, which the model is made to call) and how its
+answer is read. Knows no socket. Before it: `Session.extract`; after it: the same, which asks again where `take` says so.
 """
 
 from __future__ import annotations
 
 import re
 from typing import Any
+
+import msgspec
 
 from .events.response import Response
 from .exceptions import ToolArgumentsError, one_line
@@ -65,21 +67,34 @@ class Question:
 
     def take(self, response: Response) -> bool:
         """Read the answer of a response; false if it does not fit."""
-        self._given = _arguments_of(response)
-        try:
-            self.answer = self._decode(FUNCTION, self._given)[FIELD]
-        except ToolArgumentsError as error:
-            self.problem = one_line(error.problem, limit=EXCERPT)
-            return False
-        return True
+        called, text = _arguments_of(response), text_of(response)
+        self._given = called or text
+        problems: list[str] = []
+        for arguments in [called] if called else _readings(text):
+            try:
+                self.answer = self._decode(FUNCTION, arguments)[FIELD]
+            except ToolArgumentsError as error:
+                problems.append(one_line(error.problem, limit=EXCERPT))
+            else:
+                return True
+        self.problem = problems[0] if problems else "there was no answer"
+        return False
 
 
 def _arguments_of(response: Response) -> str:
-    """Give the JSON of an answer: a call's arguments or, from a model that writes instead of calling, its text."""
+    """Give the arguments of the call; "" if there is none."""
     for item in response.output or ():
         if item.type == "function_call" and item.arguments:
             return item.arguments
-    text = text_of(response)
+    return ""
+
+
+def _readings(text: str) -> list[str]:
+    """Give what a model may have meant that writes instead of calling: the arguments, the answer, or plain words."""
     inside = _FENCED.match(text)
     bare = inside["inside"] if inside is not None else text.strip()
-    return bare if bare.startswith("{") and f'"{FIELD}"' in bare else f'{{"{FIELD}": {bare}}}'
+    if not bare:
+        return []
+    whole = [bare] if bare.startswith("{") and f'"{FIELD}"' in bare else []
+    words = msgspec.json.encode(bare).decode()
+    return [*whole, *(f'{{"{FIELD}": {answer}}}' for answer in (bare, words))]

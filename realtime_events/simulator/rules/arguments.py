@@ -88,6 +88,8 @@ def forced(parameter: Parameter, said: str) -> Any:
     if parameter.type in ("integer", "number"):
         return _within(parameter, 1)
     if parameter.type == "array":
+        if parameter.parts:
+            return [forced(part, said) for part in parameter.parts]
         return [forced(parameter.inside, said)] if parameter.inside and parameter.schema.get("minItems") else []
     if parameter.type == "object":
         return {part.name: forced(part, said) for part in parameter.parts if part.required}
@@ -148,6 +150,9 @@ class _Search:
 
     def _list(self, parameter: Parameter) -> Iterator[list[Any]]:
         inside = parameter.inside
+        if parameter.parts:
+            yield from self._tuple(parameter)
+            return
         if inside is None:
             return
         if inside.choices:
@@ -160,6 +165,15 @@ class _Search:
             found = self.values(inside)
         if found and (parameter.required or inside.role not in _LATE):
             yield found
+
+    def _tuple(self, parameter: Parameter) -> Iterator[list[Any]]:
+        """Finds what was said for each place; the others are made up if any was."""
+        found = [self.values(part)[:1] for part in parameter.parts]
+        if any(found):
+            yield [
+                values[0] if values else forced(part, self._said)
+                for values, part in zip(found, parameter.parts, strict=True)
+            ]
 
     def _object(self, parameter: Parameter) -> Iterator[Mapping[str, Any]]:
         filling = fill(parameter.parts, self._said, known=self._known)

@@ -45,7 +45,7 @@ class Parameter(Struct, frozen=True, kw_only=True):
     """One property of a tool's parameters.
 
     `type` is the JSON type, `choices` the allowed values (none: any), `about` what its name and description are
-    about, `inside` the parameter of an array's items, `parts` those of an object.
+    about, `inside` the parameter of an array's items, `parts` those of an object or of a tuple.
     """
 
     name: str
@@ -104,8 +104,16 @@ class _Reader:
             choices=_choices(schema),
             about=frozenset(concepts(name_words(name)) | described(description)),
             inside=self._parameter(name, items, required=True, depth=depth + 1) if has_items else None,
-            parts=self.parts(schema, depth=depth) if kind == "object" else (),
+            parts=self.parts(schema, depth=depth) if kind == "object" else self._places(name, schema, depth=depth),
         )
+
+    def _places(self, name: str, schema: Mapping[str, Any], *, depth: int) -> list[Parameter]:
+        """Gives the items of a tuple, each with a schema of its own."""
+        return [
+            self._parameter(name, mapping_in(one), required=True, depth=depth + 1)
+            for one in list_in(schema.get("prefixItems"))
+            if depth < _DEEPEST and self._may_read()
+        ]
 
     def _plain(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
         """Follows references and takes the first choice that is not null."""
