@@ -1,7 +1,8 @@
 """Extracting: a side question to the model whose answer is a value of a Python type.
 
 Owns the form of the question (one function with the type's JSON Schema, which the model is made to call) and how its
-answer is read. Knows no socket. Before it: `Session.extract`; after it: the same, which asks again where `take` says so.
+answer is read. Knows no socket. Before it: `Session.extract`; after it: the same, which asks again where `take` says
+so.
 """
 
 from __future__ import annotations
