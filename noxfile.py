@@ -14,6 +14,7 @@ import nox
 ROOT = Path(__file__).parent
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 NODE_PEERS = ["@copilotkit/aimock@1.43.0", "@openai/agents-realtime@0.20.0", "zod@4.6.7", "openai-realtime-api@1.0.8"]
+BROWSER_DRIVER = ["playwright-core@1.65.1"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 
@@ -139,8 +140,17 @@ def interop(session: nox.Session) -> None:
     session.run("pytest", "tests/interop", *session.posargs, env=node_peers(session))
 
 
-def node_peers(session: nox.Session) -> dict[str, str]:
-    """Installs the peers from npm beside the session and says where they are; without npm their tests are skipped."""
+@nox.session(default=False)
+def browser(session: nox.Session) -> None:
+    """Talks with the page of examples/15_browser in headless Chromium, which the machine has to have."""
+    if shutil.which("chromium") is None and shutil.which("google-chrome") is None:
+        session.warn("Chromium is not installed (apt-get install chromium): the test with a browser is skipped")
+    session.install("-e", ".", *group("test"))
+    session.run("pytest", "tests/browsers", *session.posargs, env=node_peers(session, BROWSER_DRIVER))
+
+
+def node_peers(session: nox.Session, packages: list[str] = NODE_PEERS) -> dict[str, str]:
+    """Installs packages from npm beside the session and says where they are; without npm their tests are skipped."""
     if shutil.which("npm") is None or shutil.which("node") is None:
         session.warn("npm is not installed: the tests with peers from npm are skipped")
         return {}
@@ -148,7 +158,7 @@ def node_peers(session: nox.Session) -> dict[str, str]:
     trusted = ssl.get_default_verify_paths().cafile
     try:
         session.run(
-            *("npm", "install", "--no-audit", "--no-fund", "--no-save", "--prefix", str(folder), *NODE_PEERS),
+            *("npm", "install", "--no-audit", "--no-fund", "--no-save", "--prefix", str(folder), *packages),
             external=True,
             # Node trusts its own list of authorities; behind a company's proxy the machine's list is needed as well.
             env={"NODE_EXTRA_CA_CERTS": os.environ.get("NODE_EXTRA_CA_CERTS", trusted)},

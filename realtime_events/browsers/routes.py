@@ -54,9 +54,9 @@ class WebRoutes:
     """What pages may ask of an application; `Realtime.web_routes` makes it, `add_to` puts it into an aiohttp one.
 
     `POST /session` with an empty body gives `{"value": ..., "expires_at": ...}`, a client secret; with an SDP offer
-    (`application/sdp`) it makes the call with the server's own key, attaches a session to it, whose handlers and tools run
-    here, and gives the SDP answer. `GET /relay`, where it was asked for, is a WebSocket on a session of the application.
-    Errors are `{"error": {"code", "message"}}`.
+    (`application/sdp`) it makes the call with the server's own key, attaches a session to it, whose handlers and tools
+    run here, and gives the SDP answer. `GET /relay`, where it was asked for, is a WebSocket on a session of the
+    application. Errors are `{"error": {"code", "message"}}`.
 
     Args:
         app: The application, whose configuration and tools every session has.

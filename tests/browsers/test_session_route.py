@@ -220,7 +220,7 @@ async def test_a_failing_api_is_a_gateway_error_that_leaks_nothing(
     serve: Any,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """B48: no key, no request id and no word of the server is in the answer; the log says what happened, without a key."""
+    """B48: no key and no word of the API is in the answer; the log says what happened, without a key."""
     caplog.set_level(logging.DEBUG)
     asked: dict[str, Any] = {"data": OFFER, "headers": SDP} if offers else {}
     async with asyncio.timeout(20), serve(upstream) as server:
