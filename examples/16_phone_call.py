@@ -2,8 +2,8 @@
 
 python 16_phone_call.py
 
-With OPENAI_API_KEY and OPENAI_WEBHOOK_SECRET it waits for real calls at http://localhost:8000/webhook, which a tunnel has
-to make public. Without them the simulator rings, and plays a caller who presses keys and says one sentence.
+With OPENAI_API_KEY and OPENAI_WEBHOOK_SECRET it waits for real calls at http://localhost:8000/webhook, which has to be
+reachable from outside. Without them the simulator rings, and plays a caller who presses keys and says one sentence.
 """
 
 import asyncio
@@ -73,7 +73,7 @@ async def closed(event: ConnectionClosed) -> None:
     over.set()
 
 
-# What follows is the simulated side: a caller, who listens and then answers, and a model that says what a real one might.
+# What follows is the simulated side: a caller who listens and then answers, and a model that says what one might.
 
 heard: asyncio.Queue[str] = asyncio.Queue()
 over = asyncio.Event()
