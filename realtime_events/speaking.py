@@ -17,6 +17,7 @@ from .audio.convert import Converter
 from .audio.pacing import Pacer, PreRoll, pieces
 from .audio.wav import load_audio
 from .events import client
+from .events.session import SessionConfig
 from .exceptions import AudioFormatError, ConfigurationError, LocalProtocolError, RealtimeError
 from .protocol.core import Core
 from .protocol.turns import Turn
@@ -71,16 +72,24 @@ class Speech:
         self._new_id = new_id
         self._clock = clock
         self._converter: Converter | None = None
-        self._wire = PCM16
+        self._config: SessionConfig | None = None
+        self._format = self._wire = PCM16
         self._uncommitted_bytes = 0
         self._pre_roll: PreRoll | None = None
+
+    def attach(self, core: Core, connection: Appending) -> None:
+        """Go on with a new incarnation of the session."""
+        self._core, self._connection = core, connection
+        self._uncommitted_bytes = 0
+        connection.audio_is(self._wire)
 
     @property
     def format(self) -> AudioFormat:
         """The session's input format, as the server last confirmed it."""
-        audio_input = self._core.config.audio.input if self._core.config.audio else None
-        kind = audio_input.format.type if audio_input and audio_input.format else None
-        return WIRE_FORMATS.get(kind or "audio/pcm", PCM16)
+        config = self._core.config
+        if config is not self._config:  # Asked for with every piece of audio, and changed hardly ever.
+            self._config, self._format = config, _input_format(config)
+        return self._format
 
     async def send(self, audio: bytes, source: AudioFormat | None) -> None:
         """Send audio, unless it is withheld: muted, or gated against echo.
@@ -96,7 +105,11 @@ class Speech:
             return
         if self._pre_roll is not None:
             audio, self._pre_roll = self._pre_roll.take() + audio, None
-        await self._append(audio)
+        if len(audio) <= MAX_APPEND_BYTES:
+            await self._append(audio)
+            return
+        for start in range(0, len(audio), MAX_APPEND_BYTES):
+            await self._append(audio[start : start + MAX_APPEND_BYTES])
 
     @property
     def is_gated(self) -> bool:
@@ -107,7 +120,7 @@ class Speech:
 
     def _in_wire_format(self, audio: bytes, source: AudioFormat | None) -> bytes:
         wire = self.format
-        if wire != self._wire:
+        if wire is not self._wire:
             self._wire, self._pre_roll = wire, None
             self._connection.audio_is(wire)
         if source is None or source == wire:
@@ -126,13 +139,10 @@ class Speech:
         self._pre_roll.feed(audio)
 
     async def _append(self, audio: bytes) -> None:
-        for start in range(0, len(audio), MAX_APPEND_BYTES):
-            piece = audio if len(audio) <= MAX_APPEND_BYTES else audio[start : start + MAX_APPEND_BYTES]
-            await self._connection.send_audio(
-                client.InputAudioBufferAppend(event_id=self._new_id("event"), audio=piece)
-            )
-            # With turn detection, it is the server that commits.
-            self._uncommitted_bytes = 0 if self._core.turn_detection else self._uncommitted_bytes + len(piece)
+        event = client.InputAudioBufferAppend(event_id=self._new_id("event"), audio=audio)
+        await self._connection.send_audio(event)
+        # With turn detection, it is the server that commits.
+        self._uncommitted_bytes = 0 if self._core.turn_detection else self._uncommitted_bytes + len(audio)
 
     async def send_file(
         self, source: str | os.PathLike[str] | bytes, *, pace: float, silence_ms: float, piece_ms: float = PIECE_MS
@@ -242,6 +252,12 @@ class Talk:
 
     async def _answer(self) -> Turn | None:
         return await self._turn if self._turn is not None else None
+
+
+def _input_format(config: SessionConfig) -> AudioFormat:
+    audio_input = config.audio.input if config.audio else None
+    kind = audio_input.format.type if audio_input and audio_input.format else None
+    return WIRE_FORMATS.get(kind or "audio/pcm", PCM16)
 
 
 def _whole_samples(audio: bytes, format: AudioFormat) -> bytes:
