@@ -323,7 +323,12 @@ class Connection:
             self._core.abandon(stamped)
 
     async def answers(self, events: Iterable[ClientEvent], timeout: float | None) -> None:
-        """Wait until the server has confirmed events that have been sent, or has refused them, which is an answer."""
+        """Wait until the server has confirmed events that have been sent, or has refused them, which is an answer.
+
+        Once the connection has ended, nobody is there to confirm anything.
+        """
+        if self.ended.done():
+            return
         futures = list(filter(None, (self._answer_to(event) for event in events)))
         if futures:
             async with within(timeout, "the server did not confirm the interruption"):

@@ -493,7 +493,13 @@ class Session:
         return Talk(self, self._speech, self._core)
 
     def answer_speech(self) -> asyncio.Future[Turn]:
-        """Ask for the response to what was committed, and give the turn once it has ended."""
+        """Ask for the response to what was committed, and give the turn once it has ended.
+
+        Raises:
+            ConnectionLostError: The connection has ended.
+        """
+        if self._connection.ended.done():
+            raise self._connection.lost()
         future: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
         self._refresh_tools()
         self._core.exchange.answer_speech(self._clock(), future)
@@ -506,8 +512,14 @@ class Session:
 
         After an interruption nothing more comes of what was cut.
         """
-        chunks = Chunks(self._dispatcher, lambda: self._core.output.bytes_per_ms)
+        chunks = Chunks(
+            self._dispatcher,
+            lambda: self._core.output.bytes_per_ms,
+            lambda item_id: self._core.playback.received_ms(item_id),
+        )
         self._dispatcher.follow(chunks)
+        if self.is_closed:
+            chunks.end(self._connection.lost())
         return Stream(self._dispatcher, chunks)
 
     async def commit_audio(self, *, if_enough: bool = False, timeout: float | None = REQUEST_TIMEOUT_S) -> str | None:

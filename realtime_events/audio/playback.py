@@ -20,6 +20,7 @@ from ..exceptions import ConfigurationError
 __all__ = ["Cut", "Playback", "Track"]
 
 MAX_TRACKS = 64
+SILENT_PLAYER_S = 2.0  # A player may be so much later than its reports let expect, before it is taken to have stopped.
 # A nanosecond: seconds as floats are not much better, and 300 ms must not become 299, nor be nearly all of 300 ms.
 ROUNDING_MS = 1e-6
 ROUNDING_DIGITS = 6
@@ -193,6 +194,7 @@ class Playback:
         self._line = _Line()
         self._tracks: dict[str, Track] = {}
         self._past: dict[str, Track] = {}
+        self._reported_s = -math.inf
 
     @property
     def has_player(self) -> bool:
@@ -242,6 +244,7 @@ class Playback:
         """
         value = _position(ms, bytes_)
         self._line.has_player = True
+        self._reported_s = self._reported_s if now is None else now
         track = self._tracks.get(item_id)
         if track is None:
             return
@@ -292,6 +295,16 @@ class Playback:
     def unheard_responses(self, now: float) -> set[str]:
         """Give the ids of the responses of which something was received that was not heard yet."""
         return {track.response_id for track in self._tracks.values() if not track.is_heard(now)}
+
+    def is_stalled(self, now: float) -> bool:
+        """Say whether a player has fallen silent: all that is left should have been heard since it last reported.
+
+        So nobody waits for ever for an end that is not reported, as by a player that was closed.
+        """
+        if not self.has_player:
+            return False
+        last_s = max(self._reported_s, self._line.origin_s + self._line.end_ms / 1000)
+        return now > last_s + self.until_idle_s(now) + SILENT_PLAYER_S
 
     def until_idle_s(self, now: float) -> float:
         """Give how long it takes until all that was received is heard, if nothing is added and nobody pauses."""

@@ -233,8 +233,7 @@ class Core:
     def _may_interrupt(self, now: float) -> bool:
         """Say whether what is said, and what is still to be heard, may be cut."""
         if self._protected.isdisjoint((self.active_response, self.playing_response)):
-            track = self.playback.playing(now)
-            return track is None or track.response_id not in self._protected
+            return self._protected.isdisjoint(self.playback.unheard_responses(now)) or self.playback.is_stalled(now)
         return False
 
     @property
@@ -250,7 +249,8 @@ class Core:
 
     def mic_is_gated(self, now: float, *, half_duplex: bool) -> bool:
         """Say whether the user is not to be heard now: against echo, or because what is said may not be cut."""
-        return (half_duplex and self.playback.is_playing(now)) or not self._may_interrupt(now)
+        is_heard = half_duplex and self.playback.is_playing(now) and not self.playback.is_stalled(now)
+        return is_heard or not self._may_interrupt(now)
 
     def _cut_speech(self, now: float) -> list[ClientEvent]:
         """Silence what is said and what is still to be heard, and give the truncations that tell the server."""
@@ -418,7 +418,8 @@ class Core:
         self.exchange.response_created(event, now)
         running = self.exchange.responses.running.get(event.response.id or "")
         if running is not None and running.in_band:
-            self._protected = set() if running.interruptible else {running.id}
+            self._protected &= self.playback.unheard_responses(now) | {self.playing_response}
+            self._protected |= set() if running.interruptible else {running.id}
 
     def response_done(self, event: server.ResponseDone, now: float) -> None:
         """A response has ended."""
