@@ -88,6 +88,7 @@ from .translation import CaptionPiece, TranslatedAudio, Translation
 
 if TYPE_CHECKING:
     from .integrations.mcp import McpServer
+    from .recorder import Recording, Tape, replay
     from .rest import RestClient
     from .simulator import Simulator
     from .switchboard import Reject
@@ -99,9 +100,12 @@ __version__ = "0.1.0"
 _LAZY = {
     "McpServer": "realtime_events.integrations.mcp",
     "Reject": "realtime_events.switchboard",
+    "Recording": "realtime_events.recorder",
     "RestClient": "realtime_events.rest",
     "Simulator": "realtime_events.simulator",
+    "Tape": "realtime_events.recorder",
     "WebhookHandler": "realtime_events.webhooks",
+    "replay": "realtime_events.recorder",
     "verify_webhook": "realtime_events.webhooks",
 }
 
@@ -137,6 +141,7 @@ __all__ = [
     "ProtocolError",
     "Realtime",
     "RealtimeError",
+    "Recording",
     "Reject",
     "RemoteProtocolError",
     "ResponseFailed",
@@ -149,6 +154,7 @@ __all__ = [
     "SessionExpired",
     "Simulator",
     "Stream",
+    "Tape",
     "ToolArgumentsError",
     "ToolCall",
     "ToolError",
@@ -168,6 +174,7 @@ __all__ = [
     "assistant",
     "hosted_mcp",
     "image",
+    "replay",
     "system",
     "text",
     "tool",

@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, suppress
 from dataclasses import fields, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
 import msgspec
@@ -24,6 +25,7 @@ from .connection import Dial
 from .emitter import Emitter
 from .endpoint import Endpoint
 from .events.base import UNSET
+from .events.local import RecordingStopped
 from .events.session import InputTranscription, SessionConfig
 from .exceptions import ConfigurationError
 from .handlers import Middleware
@@ -386,6 +388,7 @@ class Realtime(Emitter):
             clock=clock,
         )
         if taping is not None:
+            taping.writer.on_stop = partial(_tell_stopped, session)
             session.prepared.append(taping)
         if isinstance(changes.get("dial"), Replay):
             session.tools.stand_in = changes["dial"].stand_in
@@ -411,6 +414,10 @@ def _call(call_id: str | None, endpoint: Endpoint, options: Options) -> Call | N
     if options.kind != "realtime":
         raise ConfigurationError(f"a call is no {options.kind} session")
     return Call(call_id, endpoint, options)
+
+
+def _tell_stopped(session: Session, path: str, reason: str) -> None:
+    session.emit("recording.stopped", RecordingStopped(path=path, reason=reason))
 
 
 def _taping(changes: Mapping[str, Any], endpoint: Endpoint, model: str, options: Options) -> _Taping | None:

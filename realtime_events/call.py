@@ -8,7 +8,6 @@ asked of the call, and the door, whose clean close means that the call is over.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .events.server import InputAudioBufferDtmfEventReceived
 from .events.webhooks import SipHeader
 from .exceptions import ConfigurationError, LocalProtocolError, RestError
+from .logs import logger
 
 if TYPE_CHECKING:
     from .connection import Dial
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .rest import RestClient
     from .transport import Ending, OnFrame, Transport
 
-log = logging.getLogger("realtime_events.call")
+log = logger("call")
 
 CALL_ENDED = "the call ended"
 CLEAN_CODES = (1000, 1005)  # RFC 6455 section 7.4.1: a normal closure, and a CLOSE frame that gives no code

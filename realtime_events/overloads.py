@@ -22,6 +22,7 @@ from .events import (
     ConnectionLost,
     ConnectionOpened,
     ConnectionRestored,
+    ConnectionStalled,
     ConversationCreated,
     ConversationItemAdded,
     ConversationItemCreate,
@@ -84,6 +85,8 @@ from .events import (
     ResponseOutputTextDone,
     SendRejected,
     SessionCreated,
+    SessionExpiring,
+    SessionRotated,
     SessionUpdate,
     SessionUpdated,
     SpeechInterrupted,
@@ -246,6 +249,12 @@ ConnectionRestoredTarget: TypeAlias = Literal["connection.restored"] | type[Conn
 ConnectionRestoredHandler = TypeVar("ConnectionRestoredHandler", bound=Handler[ConnectionRestored])
 ConnectionClosedTarget: TypeAlias = Literal["connection.closed"] | type[ConnectionClosed]
 ConnectionClosedHandler = TypeVar("ConnectionClosedHandler", bound=Handler[ConnectionClosed])
+ConnectionStalledTarget: TypeAlias = Literal["connection.stalled"] | type[ConnectionStalled]
+ConnectionStalledHandler = TypeVar("ConnectionStalledHandler", bound=Handler[ConnectionStalled])
+SessionExpiringTarget: TypeAlias = Literal["session.expiring"] | type[SessionExpiring]
+SessionExpiringHandler = TypeVar("SessionExpiringHandler", bound=Handler[SessionExpiring])
+SessionRotatedTarget: TypeAlias = Literal["session.rotated"] | type[SessionRotated]
+SessionRotatedHandler = TypeVar("SessionRotatedHandler", bound=Handler[SessionRotated])
 TurnStartedTarget: TypeAlias = Literal["turn.started"] | type[TurnStarted]
 TurnStartedHandler = TypeVar("TurnStartedHandler", bound=Handler[TurnStarted])
 TurnDoneTarget: TypeAlias = Literal["turn.done"] | type[TurnDone]
@@ -302,7 +311,7 @@ TranslationSessionUpdatedTarget: TypeAlias = type[translation.SessionUpdated]
 TranslationSessionUpdatedHandler = TypeVar("TranslationSessionUpdatedHandler", bound=Handler[translation.SessionUpdated])
 TranslationSessionUpdateTarget: TypeAlias = type[translation.SessionUpdate]
 TranslationSessionUpdateHandler = TypeVar("TranslationSessionUpdateHandler", bound=Handler[translation.SessionUpdate])
-EventName: TypeAlias = Literal["error", "session.created", "transcription_session.created", "session.updated", "transcription_session.updated", "rate_limits.updated", "conversation.created", "conversation.item.added", "conversation.item.created", "conversation.item.done", "conversation.item.retrieved", "conversation.item.truncated", "conversation.item.deleted", "conversation.item.input_audio_transcription.delta", "conversation.item.input_audio_transcription.segment", "conversation.item.input_audio_transcription.completed", "conversation.item.input_audio_transcription.failed", "input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped", "input_audio_buffer.timeout_triggered", "input_audio_buffer.committed", "input_audio_buffer.cleared", "input_audio_buffer.dtmf_event_received", "output_audio_buffer.started", "output_audio_buffer.stopped", "output_audio_buffer.cleared", "response.created", "response.done", "response.output_item.added", "response.output_item.done", "response.content_part.added", "response.content_part.done", "response.output_text.delta", "response.text.delta", "response.output_text.done", "response.text.done", "response.output_audio.delta", "response.audio.delta", "response.output_audio.done", "response.audio.done", "response.output_audio_transcript.delta", "response.audio_transcript.delta", "response.output_audio_transcript.done", "response.audio_transcript.done", "response.function_call_arguments.delta", "response.function_call_arguments.done", "mcp_list_tools.in_progress", "mcp_list_tools.completed", "mcp_list_tools.failed", "response.mcp_call_arguments.delta", "response.mcp_call_arguments.done", "response.mcp_call.in_progress", "response.mcp_call.completed", "response.mcp_call.failed", "session.update", "transcription_session.update", "input_audio_buffer.append", "input_audio_buffer.commit", "input_audio_buffer.clear", "output_audio_buffer.clear", "conversation.item.create", "conversation.item.retrieve", "conversation.item.truncate", "conversation.item.delete", "response.create", "response.cancel", "connection.opened", "connection.lost", "connection.restored", "connection.closed", "turn.started", "turn.done", "audio.flush", "audio.gap", "speech.interrupted", "tool.started", "tool.progress", "tool.done", "tool.failed", "tool.approval_requested", "tool.orphaned", "tool.loop_stopped", "handler.failed", "handler.slow", "handler.lagging", "send.rejected", "frame.received", "event.malformed", "event.unknown", "session.closed", "session.input_transcript.delta", "session.output_transcript.delta", "session.output_audio.delta", "session.input_audio_buffer.append", "session.close"]
+EventName: TypeAlias = Literal["error", "session.created", "transcription_session.created", "session.updated", "transcription_session.updated", "rate_limits.updated", "conversation.created", "conversation.item.added", "conversation.item.created", "conversation.item.done", "conversation.item.retrieved", "conversation.item.truncated", "conversation.item.deleted", "conversation.item.input_audio_transcription.delta", "conversation.item.input_audio_transcription.segment", "conversation.item.input_audio_transcription.completed", "conversation.item.input_audio_transcription.failed", "input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped", "input_audio_buffer.timeout_triggered", "input_audio_buffer.committed", "input_audio_buffer.cleared", "input_audio_buffer.dtmf_event_received", "output_audio_buffer.started", "output_audio_buffer.stopped", "output_audio_buffer.cleared", "response.created", "response.done", "response.output_item.added", "response.output_item.done", "response.content_part.added", "response.content_part.done", "response.output_text.delta", "response.text.delta", "response.output_text.done", "response.text.done", "response.output_audio.delta", "response.audio.delta", "response.output_audio.done", "response.audio.done", "response.output_audio_transcript.delta", "response.audio_transcript.delta", "response.output_audio_transcript.done", "response.audio_transcript.done", "response.function_call_arguments.delta", "response.function_call_arguments.done", "mcp_list_tools.in_progress", "mcp_list_tools.completed", "mcp_list_tools.failed", "response.mcp_call_arguments.delta", "response.mcp_call_arguments.done", "response.mcp_call.in_progress", "response.mcp_call.completed", "response.mcp_call.failed", "session.update", "transcription_session.update", "input_audio_buffer.append", "input_audio_buffer.commit", "input_audio_buffer.clear", "output_audio_buffer.clear", "conversation.item.create", "conversation.item.retrieve", "conversation.item.truncate", "conversation.item.delete", "response.create", "response.cancel", "connection.opened", "connection.lost", "connection.restored", "connection.closed", "connection.stalled", "session.expiring", "session.rotated", "turn.started", "turn.done", "audio.flush", "audio.gap", "speech.interrupted", "tool.started", "tool.progress", "tool.done", "tool.failed", "tool.approval_requested", "tool.orphaned", "tool.loop_stopped", "handler.failed", "handler.slow", "handler.lagging", "send.rejected", "frame.received", "event.malformed", "event.unknown", "session.closed", "session.input_transcript.delta", "session.output_transcript.delta", "session.output_audio.delta", "session.input_audio_buffer.append", "session.close"]
 KnownTarget: TypeAlias = EventName | type[Event] | Collection[EventName | type[Event]]
 Target: TypeAlias = str | type[Event] | Collection[str | type[Event]]
 AnyHandler = TypeVar("AnyHandler", bound=Handler[Any])
@@ -431,6 +440,12 @@ class On(Protocol):
     def __call__(self, target: ConnectionRestoredTarget, /, *, when: When[ConnectionRestored] = None, **how: Unpack[How]) -> Callable[[ConnectionRestoredHandler], ConnectionRestoredHandler]: ...
     @overload
     def __call__(self, target: ConnectionClosedTarget, /, *, when: When[ConnectionClosed] = None, **how: Unpack[How]) -> Callable[[ConnectionClosedHandler], ConnectionClosedHandler]: ...
+    @overload
+    def __call__(self, target: ConnectionStalledTarget, /, *, when: When[ConnectionStalled] = None, **how: Unpack[How]) -> Callable[[ConnectionStalledHandler], ConnectionStalledHandler]: ...
+    @overload
+    def __call__(self, target: SessionExpiringTarget, /, *, when: When[SessionExpiring] = None, **how: Unpack[How]) -> Callable[[SessionExpiringHandler], SessionExpiringHandler]: ...
+    @overload
+    def __call__(self, target: SessionRotatedTarget, /, *, when: When[SessionRotated] = None, **how: Unpack[How]) -> Callable[[SessionRotatedHandler], SessionRotatedHandler]: ...
     @overload
     def __call__(self, target: TurnStartedTarget, /, *, when: When[TurnStarted] = None, **how: Unpack[How]) -> Callable[[TurnStartedHandler], TurnStartedHandler]: ...
     @overload
@@ -607,6 +622,12 @@ class On(Protocol):
     def __call__(self, target: ConnectionRestoredTarget, handler: Handler[ConnectionRestored], /, *, when: When[ConnectionRestored] = None, **how: Unpack[How]) -> Handler[ConnectionRestored]: ...
     @overload
     def __call__(self, target: ConnectionClosedTarget, handler: Handler[ConnectionClosed], /, *, when: When[ConnectionClosed] = None, **how: Unpack[How]) -> Handler[ConnectionClosed]: ...
+    @overload
+    def __call__(self, target: ConnectionStalledTarget, handler: Handler[ConnectionStalled], /, *, when: When[ConnectionStalled] = None, **how: Unpack[How]) -> Handler[ConnectionStalled]: ...
+    @overload
+    def __call__(self, target: SessionExpiringTarget, handler: Handler[SessionExpiring], /, *, when: When[SessionExpiring] = None, **how: Unpack[How]) -> Handler[SessionExpiring]: ...
+    @overload
+    def __call__(self, target: SessionRotatedTarget, handler: Handler[SessionRotated], /, *, when: When[SessionRotated] = None, **how: Unpack[How]) -> Handler[SessionRotated]: ...
     @overload
     def __call__(self, target: TurnStartedTarget, handler: Handler[TurnStarted], /, *, when: When[TurnStarted] = None, **how: Unpack[How]) -> Handler[TurnStarted]: ...
     @overload
@@ -795,6 +816,12 @@ class WaitFor(Protocol):
     @overload
     def __call__(self, target: ConnectionClosedTarget, /, *, when: When[ConnectionClosed] = None, timeout: float | None = None) -> Coroutine[Any, Any, ConnectionClosed]: ...
     @overload
+    def __call__(self, target: ConnectionStalledTarget, /, *, when: When[ConnectionStalled] = None, timeout: float | None = None) -> Coroutine[Any, Any, ConnectionStalled]: ...
+    @overload
+    def __call__(self, target: SessionExpiringTarget, /, *, when: When[SessionExpiring] = None, timeout: float | None = None) -> Coroutine[Any, Any, SessionExpiring]: ...
+    @overload
+    def __call__(self, target: SessionRotatedTarget, /, *, when: When[SessionRotated] = None, timeout: float | None = None) -> Coroutine[Any, Any, SessionRotated]: ...
+    @overload
     def __call__(self, target: TurnStartedTarget, /, *, when: When[TurnStarted] = None, timeout: float | None = None) -> Coroutine[Any, Any, TurnStarted]: ...
     @overload
     def __call__(self, target: TurnDoneTarget, /, *, when: When[TurnDone] = None, timeout: float | None = None) -> Coroutine[Any, Any, TurnDone]: ...
@@ -979,6 +1006,12 @@ class StreamOf(Protocol):
     def __call__(self, target: ConnectionRestoredTarget, /, *, when: When[ConnectionRestored] = None, max_pending: int = ...) -> Stream[ConnectionRestored]: ...
     @overload
     def __call__(self, target: ConnectionClosedTarget, /, *, when: When[ConnectionClosed] = None, max_pending: int = ...) -> Stream[ConnectionClosed]: ...
+    @overload
+    def __call__(self, target: ConnectionStalledTarget, /, *, when: When[ConnectionStalled] = None, max_pending: int = ...) -> Stream[ConnectionStalled]: ...
+    @overload
+    def __call__(self, target: SessionExpiringTarget, /, *, when: When[SessionExpiring] = None, max_pending: int = ...) -> Stream[SessionExpiring]: ...
+    @overload
+    def __call__(self, target: SessionRotatedTarget, /, *, when: When[SessionRotated] = None, max_pending: int = ...) -> Stream[SessionRotated]: ...
     @overload
     def __call__(self, target: TurnStartedTarget, /, *, when: When[TurnStarted] = None, max_pending: int = ...) -> Stream[TurnStarted]: ...
     @overload

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -21,6 +20,7 @@ from .endpoint import Endpoint
 from .events.session import SessionConfig
 from .events.webhooks import IncomingCall, RealtimeCallIncoming, WebhookEvent
 from .exceptions import ConfigurationError, RealtimeError, RestError, one_line
+from .logs import logger
 from .options import Options
 from .rest.client import DECLINE, SIP_FAILURES
 from .webhooks.serving import MOST_RUNNING, OnEvent, WebhookHandler
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .app import Realtime
     from .session import Session
 
-log = logging.getLogger("realtime_events.switchboard")
+log = logger("switchboard")
 
 MOST_CALLS = 100
 DRAIN_S = 30.0

@@ -7,7 +7,6 @@ keys and sessions. Before it: aiohttp; after it: `routes.py`, for those who were
 from __future__ import annotations
 
 import inspect
-import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -17,9 +16,10 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 
 from ..exceptions import ConfigurationError
+from ..logs import logger
 from .limiting import Limiter, RateLimit
 
-log = logging.getLogger("realtime_events.browsers")
+log = logger("browsers")
 
 Authorize: TypeAlias = Callable[[web.Request], Awaitable[str | None] | str | None]
 """Gives the name of the user who asks, or None for nobody known; sync or async."""

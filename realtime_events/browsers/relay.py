@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from typing import Any
 
 import msgspec
@@ -20,10 +19,11 @@ from ..events.base import UNSET, Event, MalformedEvent
 from ..events.items import Item
 from ..events.response import Response
 from ..exceptions import AudioFormatError, ConnectionLostError, LocalProtocolError, one_line
+from ..logs import logger
 from ..protocol import decode, encode
 from ..session import Session
 
-log = logging.getLogger("realtime_events.browsers")
+log = logger("browsers")
 
 SHOWN = (
     "error",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
@@ -19,6 +18,7 @@ from aiohttp import WSCloseCode, hdrs, web
 from ..endpoint import Endpoint
 from ..events.session import SessionConfig
 from ..exceptions import ConfigurationError, RealtimeError, RestError
+from ..logs import logger
 from ..rest import RestClient
 from .admission import Admission, Refused
 from .relay import Relay
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..app import Realtime
     from ..session import Session
 
-log = logging.getLogger("realtime_events.browsers")
+log = logger("browsers")
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -215,6 +215,13 @@ class SendRejected(LocalEvent, frozen=True, kw_only=True, tag="send.rejected"):
     error: Any
 
 
+class RecordingStopped(LocalEvent, frozen=True, kw_only=True, tag="recording.stopped"):
+    """The recording to `path` ended before the session did: the disk is full, or the tape has reached its size."""
+
+    path: str
+    reason: str
+
+
 class FrameReceived(LocalEvent, frozen=True, kw_only=True, tag="frame.received"):
     """A frame as it came, beside the event it decodes to.
 
@@ -247,5 +254,6 @@ LOCAL_EVENTS: tuple[type[LocalEvent], ...] = (
     HandlerSlow,
     HandlerLagging,
     SendRejected,
+    RecordingStopped,
     FrameReceived,
 )

@@ -34,6 +34,8 @@ from ..protocol.dialect import Dialect
 
 VERSION = 1
 READ_BYTES = 1 << 16
+MOST_BYTES = 1024 * 1024 * 1024  # of a tape unpacked: it is read into memory as a whole
+UNPACK_BYTES = 16 * READ_BYTES
 GZIP_MAGIC = b"\x1f\x8b"
 
 Direction: TypeAlias = Literal["in", "out"]
@@ -138,17 +140,27 @@ class Tape:
         return f"<Tape of {len(self.frames)} frames, {self.duration_s:.1f} s{', torn' if self.torn else ''}>"
 
     @classmethod
-    def read(cls, path: str | Path) -> Tape:
+    def read(cls, path: str | Path, *, max_bytes: int = MOST_BYTES) -> Tape:
         """Read a tape, compressed or not.
 
+        Args:
+            path: The file.
+            max_bytes: How large it may be, unpacked.
+
         Raises:
-            ConfigurationError: There is no such file, it cannot be read, or it is no tape of a version known here.
+            ConfigurationError: There is no such file, it cannot be read, it is too large, or it is no tape of a version
+                known here.
         """
         try:
+            if Path(path).stat().st_size > max_bytes:
+                raise _too_large(path, max_bytes)
             data = Path(path).read_bytes()
         except OSError as error:
             raise ConfigurationError(f"cannot read the tape {str(path)!r}: {error.strerror or error}") from None
-        tape = cls.parse(data)
+        try:
+            tape = cls.parse(data, max_bytes=max_bytes)
+        except OverflowError:
+            raise _too_large(path, max_bytes) from None
         if not tape.header.tape:
             raise ConfigurationError(f"{str(path)!r} is no tape: its first line is not that of one")
         if tape.header.tape > VERSION:
@@ -158,9 +170,15 @@ class Tape:
         return tape
 
     @classmethod
-    def parse(cls, data: bytes) -> Tape:
-        """Read a tape from bytes; never raises. What is no tape has a header whose `tape` is 0."""
-        text, cut = _decompressed(data) if data.startswith(GZIP_MAGIC) else (data, False)
+    def parse(cls, data: bytes, *, max_bytes: int = MOST_BYTES) -> Tape:
+        """Read a tape from bytes. What is no tape has a header whose `tape` is 0.
+
+        Raises:
+            OverflowError: It is larger than `max_bytes`, unpacked; nothing else is ever raised.
+        """
+        text, cut = _decompressed(data, max_bytes) if data.startswith(GZIP_MAGIC) else (data, False)
+        if len(text) > max_bytes:
+            raise OverflowError("the tape is too large")
         lines = text.split(b"\n")
         last = lines.pop()
         try:
@@ -208,19 +226,35 @@ class Tape:
         self.frames.append(Frame(t_s, direction, data, self.epochs))
 
 
-def _decompressed(data: bytes) -> tuple[bytes, bool]:
-    """Give what a gzip file holds up to where it is cut or broken, and whether it is."""
-    pieces: list[bytes] = []
-    while data:
+def _too_large(path: str | Path, max_bytes: int) -> ConfigurationError:
+    return ConfigurationError(
+        f"the tape {str(path)!r} is over {max_bytes:,} bytes, unpacked; Tape.read(path, max_bytes=...) allows more"
+    )
+
+
+def _decompressed(data: bytes, max_bytes: int) -> tuple[bytes, bool]:
+    """Give what a gzip file holds up to where it is cut or broken, or too large; and whether it is cut or broken."""
+    unpacked = bytearray()
+    while data and len(unpacked) <= max_bytes:
         member = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
         try:
             for start in range(0, len(data), READ_BYTES):
-                pieces.append(member.decompress(data[start : start + READ_BYTES]))
-                if member.eof:
+                _unpack(member, data[start : start + READ_BYTES], unpacked, max_bytes)
+                if member.eof or len(unpacked) > max_bytes:
                     data = member.unused_data + data[start + READ_BYTES :]
                     break
             else:
-                return b"".join(pieces), True
+                return bytes(unpacked), True
         except zlib.error:
-            return b"".join(pieces), True
-    return b"".join(pieces), False
+            return bytes(unpacked), True
+    return bytes(unpacked), False
+
+
+def _unpack(member: Any, packed: bytes, unpacked: bytearray, max_bytes: int) -> None:
+    """Unpack a piece in steps, because a kilobyte can unpack to a megabyte."""
+    while len(unpacked) <= max_bytes and not member.eof:
+        step = member.decompress(packed, UNPACK_BYTES)
+        unpacked += step
+        packed = member.unconsumed_tail
+        if not packed and len(step) < UNPACK_BYTES:
+            return

@@ -19,6 +19,7 @@ import pytest
 from realtime_events import ConfigurationError, Endpoint, Realtime
 from realtime_events.events import Tool
 from realtime_events.recorder import Header, Recorder, Recording, Tape, TapeWriter
+from realtime_events.simulator import Simulator
 from realtime_events.testing import Peer
 
 from .conftest import Record
@@ -225,6 +226,18 @@ async def test_a_tape_stops_at_its_largest_size(tmp_path: Path, name: str, caplo
     assert path.stat().st_size <= 3000
     assert tape.torn
     assert tape.frames[0].direction == "in"
+
+
+async def test_the_application_is_told_when_a_recording_stops(tmp_path: Path) -> None:
+    """The event has the path and the reason, and the session goes on."""
+    rt, path = Realtime(), tmp_path / "call.jsonl"
+    told: list[Any] = []
+    rt.on("recording.stopped", told.append)
+    async with Simulator() as simulator, asyncio.timeout(20):
+        async with rt.connect(endpoint=simulator.endpoint, record=Recording(path=path, max_bytes=100)) as session:
+            assert (await session.ask("Hello!")).text
+    (event,) = told
+    assert (event.path, event.reason) == (str(path), "the tape has reached its limit of 100 bytes")
 
 
 async def _stops(recording: Recording, why: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -102,3 +104,23 @@ def test_a_file_that_is_no_tape_is_refused_by_name(tmp_path: Path) -> None:
     path.write_text('{"tape":2}\n')
     with pytest.raises(ConfigurationError, match="version 2"):
         Tape.read(path)
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress, lambda data: packed()], ids=["plain", "gzip", "blocks"])
+def test_a_tape_is_read_up_to_a_size_and_refused_beyond(compress: Any, tmp_path: Path) -> None:
+    """B48: the size counts unpacked, so that a small file cannot fill the memory."""
+    (tmp_path / "call").write_bytes(compress(TAPE))
+    assert list(Tape.read(tmp_path / "call", max_bytes=len(TAPE))) == WHOLE
+    with pytest.raises(ConfigurationError, match="over .* bytes"):
+        Tape.read(tmp_path / "call", max_bytes=len(TAPE) - 1)
+
+
+def test_a_bomb_is_not_unpacked_beyond_the_limit() -> None:
+    """B48: a kilobyte of gzip that would be a megabyte stops a step after the limit."""
+    bomb = gzip.compress(b" " * 64 * 1024 * 1024)
+    tracemalloc.start()
+    with pytest.raises(OverflowError):
+        Tape.parse(bomb, max_bytes=1024)
+    _, most_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most_bytes < 8 * 1024 * 1024
