@@ -111,6 +111,8 @@ class Conversation:
         size = sum(len(part.text or "") + len(part.image_url or "") for part in item.content or ())
         size += len(item.output or "") + len(item.arguments or "")
         self._check_room(item_id, size)
+        self._ids.pass_over(item_id)
+        self._ids.pass_over(item.call_id or "")
         entry = Entry(msgspec.structs.replace(item, id=item_id), size_bytes=size)
         place = len(self._order) if place is None else place
         self._order.insert(place, item_id)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+MOST_DIGITS = 9
+
 
 class Ids:
     """Ids of one session: `ids("item")` gives `item_7_000001`, then `item_7_000002`."""
@@ -20,3 +22,9 @@ class Ids:
         """Give the next id with this prefix."""
         self._given[prefix] += 1
         return f"{prefix}_{self._number}_{self._given[prefix]:06d}"
+
+    def pass_over(self, taken: str) -> None:
+        """Never give an id that a client brought along, such as one of the server that ran before."""
+        prefix, _, count = taken.rpartition(f"_{self._number}_")
+        if count.isdecimal() and len(count) <= MOST_DIGITS:
+            self._given[prefix] = max(self._given[prefix], int(count))
