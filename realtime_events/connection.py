@@ -56,11 +56,12 @@ class Connection:
         speaks: The dialect of the server.
         kind: The kind of session.
         clock: Gives seconds.
-        on_end: Called once, after everybody has been told that the connection has ended.
+        on_end: Called once, when the connection has ended and State knows it; told how, and whether a response was cut.
         sending: How audio waits while the network is slower than it comes.
     """
 
     __slots__ = (
+        "_audio_begins",
         "_clock",
         "_core",
         "_decode",
@@ -78,6 +79,8 @@ class Connection:
         "_warned",
         "created",
         "ended",
+        "received",
+        "sent",
     )
 
     def __init__(
@@ -90,12 +93,13 @@ class Connection:
         speaks: dialect.Dialect,
         kind: codec.Kind,
         clock: Callable[[], float],
-        on_end: Callable[[], None],
+        on_end: Callable[[Ending, bool], None],
         sending: Sending,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.created: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[Ending] = loop.create_future()
+        self.received = self.sent = 0
         self._core = core
         self._output = core.output
         self._dispatcher = dispatcher
@@ -108,6 +112,7 @@ class Connection:
         self._transport: Transport | None = None
         self._reading: asyncio.Task[None] | None = None
         self._sending = sending
+        self._audio_begins = 0
         self._outbox: Outbox | None = None
         self._warned: set[str] = set()
         self._decode = self._decoder()
@@ -127,9 +132,9 @@ class Connection:
         if self._reading is not None:
             await asyncio.wait({self._reading})
         elif not self.ended.done():
-            # The connection was never made: there is nobody to tell, but nobody shall wait for it either.
+            # The connection was never made: nobody shall wait for it.
             self.ended.set_result(_ending(code, reason))
-            self._dispatcher.end_waits(self.lost())
+            self._on_end(self.ended.result(), False)
 
     def lost(self) -> Exception:
         """Give the error for whoever wants something of a connection that has ended."""
@@ -149,23 +154,37 @@ class Connection:
         self._finish(ending)
 
     def _finish(self, ending: Ending) -> None:
-        """The connection has ended for good: tell State, every handler, every stream and every wait."""
+        """The connection has ended: tell State, and whoever waits for an answer."""
         self.ended.set_result(ending)
         cause = self.lost()
-        if self._outbox is not None:
-            self._outbox.end(cause)
         cut = self._core.cut(cause, self._clock())
         if not self.created.done():
             self.created.set_exception(cause)
             self.created.exception()  # Nobody may be waiting any more.
         self.carry_out()
-        self._dispatcher.publish(
-            local.ConnectionClosed(code=ending.code, reason=ending.reason, initiator=ending.initiator, response_cut=cut)
-        )
-        self._dispatcher.end_waits(cause)
-        session_id = self._core.session_id
-        log.info("session %s ended: code %s by the %s, %s", session_id, ending.code, ending.initiator, ending.reason)
-        self._on_end()
+        self._on_end(ending, cut)
+
+    # Its life within a session: silent until it is whole, then in the place of the one before.
+
+    def speak_to(self, dispatcher: Dispatcher) -> None:
+        """Publish from now on to these lanes."""
+        self._dispatcher = dispatcher
+
+    def pause_audio(self) -> None:
+        """Let audio wait for the connection that follows; whatever else waits is lost with this one."""
+        if self._outbox is not None:
+            self._outbox.pause()
+
+    def end_audio(self) -> None:
+        """Name all audio that was accepted and waits, since no connection follows."""
+        if self._outbox is not None:
+            self._outbox.end(self.lost())
+
+    def take_over(self, before: Connection) -> None:
+        """Send the audio that waited while the connection before was lost."""
+        if self._outbox is not None and before._outbox is not None:
+            self._outbox.take_over(before._outbox)
+            self._audio_begins = self._outbox.ring.sent_bytes
 
     # Inwards: decode, State, lanes. Nothing here awaits.
 
@@ -174,6 +193,7 @@ class Connection:
             event = self._decode(data)
         except codec.DECODE_ERRORS as error:
             event = self._recover(data, error)
+        self.received += 1
         kind = type(event)
         dispatcher = self._dispatcher
         if dispatcher.tapped:
@@ -306,6 +326,7 @@ class Connection:
         outbox = self._outbox
         if outbox is None:
             raise self.lost()
+        self.sent += 1
         await outbox.send_audio(self._encode(event), len(event.audio))
 
     async def request(self, event: ClientEvent, timeout: float | None) -> Any:
@@ -342,7 +363,23 @@ class Connection:
         """Send one frame as it is."""
         await self._open_outbox().send(data, Place.IN_LINE)  # It may be audio, or a commit.
 
+    def audio_in_doubt(self) -> local.AudioGap | None:
+        """Give the audio that was written here and that no event of the server has covered, now that it is lost."""
+        if self._outbox is None:
+            return None
+        ring = self._outbox.ring
+        written = ring.sent_bytes - self._audio_begins
+        doubt = written - min(written, int(self._core.heard_until_ms * ring.format.bytes_per_ms))
+        if doubt <= 0:
+            return None
+        start_ms = ring.format.duration_ms(ring.sent_bytes - doubt)
+        length_ms = ring.format.duration_ms(doubt)
+        return local.AudioGap(
+            start_ms=start_ms, length_ms=length_ms, bytes=doubt, reason="the connection was lost", unknown=True
+        )
+
     def _open_outbox(self) -> Outbox:
+        self.sent += 1
         if self._outbox is None or self.ended.done():
             raise self.lost()
         return self._outbox

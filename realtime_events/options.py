@@ -13,6 +13,7 @@ from typing import Literal
 from .outbox import Sending
 from .protocol.batches import ToolLimits
 from .protocol.dialect import Dialect
+from .reconnect import Reconnect
 from .secrecy import SecretUrl
 
 
@@ -24,6 +25,13 @@ class Options:
         dialect: The spelling of the protocol; None takes the endpoint's.
         kind: A realtime, transcription or translation session.
         connect_timeout_s: How long the handshake may take, and then the session's own set-up.
+        reconnect: Whether, or how, a connection that was lost is made again, with its conversation.
+        connect_retry_s: How long the first connection is tried again after passing failures; 0 tries once.
+        rotate: Whether the session goes on in a fresh one before the server's limit; a number says after how many
+            seconds.
+        stall_s: After how long without an event, although an answer is due, `connection.stalled` is published.
+        idle_timeout_s: After how long without anything sent or received the session is closed; None never closes it.
+        max_duration_s: After how long the session is closed in any case; None never closes it.
         ping_interval_s: After how much silence a PING is sent; None sends none.
         ping_timeout_s: How long the peer may then stay silent before the connection counts as dead.
         max_frame_bytes: The largest frame that is taken; a larger one ends the connection with code 1009.
@@ -40,6 +48,12 @@ class Options:
     dialect: Dialect | None = None
     kind: Literal["realtime", "transcription", "translation"] = "realtime"
     connect_timeout_s: float = 10.0
+    reconnect: Reconnect | bool = True
+    connect_retry_s: float = 10.0
+    rotate: bool | float = True
+    stall_s: float = 30.0
+    idle_timeout_s: float | None = None
+    max_duration_s: float | None = None
     ping_interval_s: float | None = 10.0
     ping_timeout_s: float = 20.0
     max_frame_bytes: int = 64 * 1024 * 1024

@@ -11,7 +11,6 @@ waits, writes the rest.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -97,7 +96,7 @@ class Outbox:
         sending: How audio waits.
     """
 
-    __slots__ = ("_blocked", "_clock", "_error", "_on_gap", "_pumping", "_timeout_s", "_transport", "ring")
+    __slots__ = ("_blocked", "_clock", "_error", "_on_gap", "_paused", "_pumping", "_timeout_s", "_transport", "ring")
 
     def __init__(
         self,
@@ -113,9 +112,10 @@ class Outbox:
         self._clock = clock
         self._on_gap = on_gap
         self._timeout_s = sending.timeout_s
-        self._blocked: deque[tuple[bytes, int, asyncio.Future[None]]] = deque()
+        self._blocked: list[tuple[bytes, int, asyncio.Future[None]]] = []
         self._pumping: asyncio.Task[None] | None = None
         self._error: Exception | None = None
+        self._paused = False
 
     @property
     def waiting_bytes(self) -> int:
@@ -183,7 +183,7 @@ class Outbox:
             TimeoutError: The policy is `block`, and there was no room in time; nothing was accepted.
         """
         ring = self.ring
-        if not ring and self._transport.has_room:
+        if not ring and not self._paused and self._transport.has_room:
             self._transport.write(frame)
             ring.passed(n_bytes)
             return
@@ -216,7 +216,7 @@ class Outbox:
     def _admit(self) -> None:
         """Accept the audio of blocked senders, in their order, as far as there is room."""
         while self._blocked and self.ring.fits(self._blocked[0][1]):
-            frame, n_bytes, future = self._blocked.popleft()
+            frame, n_bytes, future = self._blocked.pop(0)
             if not future.done():
                 self._tell(self.ring.put(frame, n_bytes, self._clock()))
                 future.set_result(None)
@@ -225,7 +225,7 @@ class Outbox:
     # Out.
 
     def _pump_on(self) -> None:
-        if self.ring and self._pumping is None and self._error is None:
+        if self.ring and self._pumping is None and self._error is None and not self._paused:
             loop = asyncio.get_running_loop()
             self._pumping = loop.create_task(self._pump(), name="realtime_events.session.send")
 
@@ -251,6 +251,20 @@ class Outbox:
             ring.pop()
         self._admit()
 
+    def pause(self) -> None:
+        """The door is lost, and another follows: audio waits for it; frames that kept a place in the audio are dropped."""
+        self._paused = True
+        if self._pumping is not None:
+            self._pumping.cancel()
+        self.ring.forget_marks()
+
+    def take_over(self, before: Outbox) -> None:
+        """Take the audio that waits in a paused outbox, and those who wait to add to it."""
+        before.pause()
+        self.ring, self._blocked = before.ring, before._blocked
+        before._blocked = []
+        self._admit()
+
     def end(self, error: Exception | None = None, reason: str = "the connection ended") -> None:
         """The connection has ended: free every blocked sender, and name all audio that was accepted and still waits."""
         if self._error is not None:
@@ -258,7 +272,7 @@ class Outbox:
         self._error = error or ConnectionLostError(1006, "the connection is closed", initiator="client")
         if self._pumping is not None:
             self._pumping.cancel()
-        blocked, self._blocked = self._blocked, deque()
+        blocked, self._blocked = self._blocked, []
         for _, _, future in blocked:
             if not future.done():
                 future.set_exception(self._error)

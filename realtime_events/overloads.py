@@ -62,6 +62,7 @@ from .events import (
     OutputAudioBufferStarted,
     OutputAudioBufferStopped,
     RateLimitsUpdated,
+    RecordingStopped,
     ResponseCancel,
     ResponseContentPartAdded,
     ResponseContentPartDone,
@@ -287,6 +288,8 @@ HandlerLaggingTarget: TypeAlias = Literal["handler.lagging"] | type[HandlerLaggi
 HandlerLaggingHandler = TypeVar("HandlerLaggingHandler", bound=Handler[HandlerLagging])
 SendRejectedTarget: TypeAlias = Literal["send.rejected"] | type[SendRejected]
 SendRejectedHandler = TypeVar("SendRejectedHandler", bound=Handler[SendRejected])
+RecordingStoppedTarget: TypeAlias = Literal["recording.stopped"] | type[RecordingStopped]
+RecordingStoppedHandler = TypeVar("RecordingStoppedHandler", bound=Handler[RecordingStopped])
 FrameReceivedTarget: TypeAlias = Literal["frame.received"] | type[FrameReceived]
 FrameReceivedHandler = TypeVar("FrameReceivedHandler", bound=Handler[FrameReceived])
 MalformedEventTarget: TypeAlias = Literal["event.malformed"] | type[MalformedEvent]
@@ -311,7 +314,7 @@ TranslationSessionUpdatedTarget: TypeAlias = type[translation.SessionUpdated]
 TranslationSessionUpdatedHandler = TypeVar("TranslationSessionUpdatedHandler", bound=Handler[translation.SessionUpdated])
 TranslationSessionUpdateTarget: TypeAlias = type[translation.SessionUpdate]
 TranslationSessionUpdateHandler = TypeVar("TranslationSessionUpdateHandler", bound=Handler[translation.SessionUpdate])
-EventName: TypeAlias = Literal["error", "session.created", "transcription_session.created", "session.updated", "transcription_session.updated", "rate_limits.updated", "conversation.created", "conversation.item.added", "conversation.item.created", "conversation.item.done", "conversation.item.retrieved", "conversation.item.truncated", "conversation.item.deleted", "conversation.item.input_audio_transcription.delta", "conversation.item.input_audio_transcription.segment", "conversation.item.input_audio_transcription.completed", "conversation.item.input_audio_transcription.failed", "input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped", "input_audio_buffer.timeout_triggered", "input_audio_buffer.committed", "input_audio_buffer.cleared", "input_audio_buffer.dtmf_event_received", "output_audio_buffer.started", "output_audio_buffer.stopped", "output_audio_buffer.cleared", "response.created", "response.done", "response.output_item.added", "response.output_item.done", "response.content_part.added", "response.content_part.done", "response.output_text.delta", "response.text.delta", "response.output_text.done", "response.text.done", "response.output_audio.delta", "response.audio.delta", "response.output_audio.done", "response.audio.done", "response.output_audio_transcript.delta", "response.audio_transcript.delta", "response.output_audio_transcript.done", "response.audio_transcript.done", "response.function_call_arguments.delta", "response.function_call_arguments.done", "mcp_list_tools.in_progress", "mcp_list_tools.completed", "mcp_list_tools.failed", "response.mcp_call_arguments.delta", "response.mcp_call_arguments.done", "response.mcp_call.in_progress", "response.mcp_call.completed", "response.mcp_call.failed", "session.update", "transcription_session.update", "input_audio_buffer.append", "input_audio_buffer.commit", "input_audio_buffer.clear", "output_audio_buffer.clear", "conversation.item.create", "conversation.item.retrieve", "conversation.item.truncate", "conversation.item.delete", "response.create", "response.cancel", "connection.opened", "connection.lost", "connection.restored", "connection.closed", "connection.stalled", "session.expiring", "session.rotated", "turn.started", "turn.done", "audio.flush", "audio.gap", "speech.interrupted", "tool.started", "tool.progress", "tool.done", "tool.failed", "tool.approval_requested", "tool.orphaned", "tool.loop_stopped", "handler.failed", "handler.slow", "handler.lagging", "send.rejected", "frame.received", "event.malformed", "event.unknown", "session.closed", "session.input_transcript.delta", "session.output_transcript.delta", "session.output_audio.delta", "session.input_audio_buffer.append", "session.close"]
+EventName: TypeAlias = Literal["error", "session.created", "transcription_session.created", "session.updated", "transcription_session.updated", "rate_limits.updated", "conversation.created", "conversation.item.added", "conversation.item.created", "conversation.item.done", "conversation.item.retrieved", "conversation.item.truncated", "conversation.item.deleted", "conversation.item.input_audio_transcription.delta", "conversation.item.input_audio_transcription.segment", "conversation.item.input_audio_transcription.completed", "conversation.item.input_audio_transcription.failed", "input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped", "input_audio_buffer.timeout_triggered", "input_audio_buffer.committed", "input_audio_buffer.cleared", "input_audio_buffer.dtmf_event_received", "output_audio_buffer.started", "output_audio_buffer.stopped", "output_audio_buffer.cleared", "response.created", "response.done", "response.output_item.added", "response.output_item.done", "response.content_part.added", "response.content_part.done", "response.output_text.delta", "response.text.delta", "response.output_text.done", "response.text.done", "response.output_audio.delta", "response.audio.delta", "response.output_audio.done", "response.audio.done", "response.output_audio_transcript.delta", "response.audio_transcript.delta", "response.output_audio_transcript.done", "response.audio_transcript.done", "response.function_call_arguments.delta", "response.function_call_arguments.done", "mcp_list_tools.in_progress", "mcp_list_tools.completed", "mcp_list_tools.failed", "response.mcp_call_arguments.delta", "response.mcp_call_arguments.done", "response.mcp_call.in_progress", "response.mcp_call.completed", "response.mcp_call.failed", "session.update", "transcription_session.update", "input_audio_buffer.append", "input_audio_buffer.commit", "input_audio_buffer.clear", "output_audio_buffer.clear", "conversation.item.create", "conversation.item.retrieve", "conversation.item.truncate", "conversation.item.delete", "response.create", "response.cancel", "connection.opened", "connection.lost", "connection.restored", "connection.closed", "connection.stalled", "session.expiring", "session.rotated", "turn.started", "turn.done", "audio.flush", "audio.gap", "speech.interrupted", "tool.started", "tool.progress", "tool.done", "tool.failed", "tool.approval_requested", "tool.orphaned", "tool.loop_stopped", "handler.failed", "handler.slow", "handler.lagging", "send.rejected", "recording.stopped", "frame.received", "event.malformed", "event.unknown", "session.closed", "session.input_transcript.delta", "session.output_transcript.delta", "session.output_audio.delta", "session.input_audio_buffer.append", "session.close"]
 KnownTarget: TypeAlias = EventName | type[Event] | Collection[EventName | type[Event]]
 Target: TypeAlias = str | type[Event] | Collection[str | type[Event]]
 AnyHandler = TypeVar("AnyHandler", bound=Handler[Any])
@@ -478,6 +481,8 @@ class On(Protocol):
     def __call__(self, target: HandlerLaggingTarget, /, *, when: When[HandlerLagging] = None, **how: Unpack[How]) -> Callable[[HandlerLaggingHandler], HandlerLaggingHandler]: ...
     @overload
     def __call__(self, target: SendRejectedTarget, /, *, when: When[SendRejected] = None, **how: Unpack[How]) -> Callable[[SendRejectedHandler], SendRejectedHandler]: ...
+    @overload
+    def __call__(self, target: RecordingStoppedTarget, /, *, when: When[RecordingStopped] = None, **how: Unpack[How]) -> Callable[[RecordingStoppedHandler], RecordingStoppedHandler]: ...
     @overload
     def __call__(self, target: FrameReceivedTarget, /, *, when: When[FrameReceived] = None, **how: Unpack[How]) -> Callable[[FrameReceivedHandler], FrameReceivedHandler]: ...
     @overload
@@ -660,6 +665,8 @@ class On(Protocol):
     def __call__(self, target: HandlerLaggingTarget, handler: Handler[HandlerLagging], /, *, when: When[HandlerLagging] = None, **how: Unpack[How]) -> Handler[HandlerLagging]: ...
     @overload
     def __call__(self, target: SendRejectedTarget, handler: Handler[SendRejected], /, *, when: When[SendRejected] = None, **how: Unpack[How]) -> Handler[SendRejected]: ...
+    @overload
+    def __call__(self, target: RecordingStoppedTarget, handler: Handler[RecordingStopped], /, *, when: When[RecordingStopped] = None, **how: Unpack[How]) -> Handler[RecordingStopped]: ...
     @overload
     def __call__(self, target: FrameReceivedTarget, handler: Handler[FrameReceived], /, *, when: When[FrameReceived] = None, **how: Unpack[How]) -> Handler[FrameReceived]: ...
     @overload
@@ -854,6 +861,8 @@ class WaitFor(Protocol):
     @overload
     def __call__(self, target: SendRejectedTarget, /, *, when: When[SendRejected] = None, timeout: float | None = None) -> Coroutine[Any, Any, SendRejected]: ...
     @overload
+    def __call__(self, target: RecordingStoppedTarget, /, *, when: When[RecordingStopped] = None, timeout: float | None = None) -> Coroutine[Any, Any, RecordingStopped]: ...
+    @overload
     def __call__(self, target: FrameReceivedTarget, /, *, when: When[FrameReceived] = None, timeout: float | None = None) -> Coroutine[Any, Any, FrameReceived]: ...
     @overload
     def __call__(self, target: MalformedEventTarget, /, *, when: When[MalformedEvent] = None, timeout: float | None = None) -> Coroutine[Any, Any, MalformedEvent]: ...
@@ -1044,6 +1053,8 @@ class StreamOf(Protocol):
     def __call__(self, target: HandlerLaggingTarget, /, *, when: When[HandlerLagging] = None, max_pending: int = ...) -> Stream[HandlerLagging]: ...
     @overload
     def __call__(self, target: SendRejectedTarget, /, *, when: When[SendRejected] = None, max_pending: int = ...) -> Stream[SendRejected]: ...
+    @overload
+    def __call__(self, target: RecordingStoppedTarget, /, *, when: When[RecordingStopped] = None, max_pending: int = ...) -> Stream[RecordingStopped]: ...
     @overload
     def __call__(self, target: FrameReceivedTarget, /, *, when: When[FrameReceived] = None, max_pending: int = ...) -> Stream[FrameReceived]: ...
     @overload

@@ -27,11 +27,12 @@ from .events import client, local, server
 from .events.base import ClientEvent, Event, MalformedEvent
 from .events.items import ContentPart, Item
 from .events.session import AudioConfig, AudioOutput, SessionConfig, Tool
-from .exceptions import ConfigurationError, LocalProtocolError, RemoteProtocolError
+from .exceptions import ConfigurationError, LocalProtocolError, RealtimeError, RemoteProtocolError
 from .extracting import ATTEMPTS, Question
 from .following import Asking, ResponseHandle
 from .handlers import key_of, keys_of
 from .hearing import AudioChunk, Chunks, Heard
+from .lifeline import Lifeline, Means
 from .logs import logger
 from .options import Options
 from .protocol import codec, dialect
@@ -39,6 +40,7 @@ from .protocol.batches import WhenDone
 from .protocol.conversation import Conversation, ConversationItem, Dropped
 from .protocol.core import Core
 from .protocol.responses import Policy, Wanted
+from .protocol.resume import Resumption, merged
 from .protocol.turns import Turn
 from .protocol.usage import SessionUsage
 from .speaking import Speech, Talk
@@ -46,6 +48,7 @@ from .streams import Stream, within
 from .tools.offer import Offer
 from .tools.output import Outcome
 from .tools.runner import ToolRunner
+from .vigil import Vigil
 
 if TYPE_CHECKING:
     from .app import Realtime
@@ -65,6 +68,7 @@ MCP_TIMEOUT_S = 30.0
 STREAM_MAX_PENDING = 1000
 EXTRACT_TIMEOUT_S = 30.0
 SEED_TIMEOUT_S = 30.0
+DRAIN_S = 10.0
 MANNERS = ("closed by the application", 1000)
 
 
@@ -129,19 +133,10 @@ class Session:
         self._dial = dial if call is None else call.dialling(dial)
         self.call = call
         self._clock = clock
-        speaks = options.dialect or endpoint.dialect
+        self._speaks: dialect.Dialect = options.dialect or endpoint.dialect
         prefix, numbers = secrets.token_hex(4), itertools.count(1)
         self._new_id: Callable[[str], str] = lambda kind: f"{kind}_{prefix}{next(numbers):06x}"
-        self._core = Core(
-            new_id=self._new_id,
-            conversation=LiveConversation(self._edit),
-            retain_audio_bytes=options.retain_audio,
-            splits_items=speaks == "beta",
-            server_plays=call is not None,
-            limits=options.tool_limits,
-        )
         self._seed = seed
-        self.playback = Heard(self._core.playback, clock)
         self._dispatcher = Dispatcher(app, self, overflow=self._overflowed, close_when_full=options.on_full == "close")
         self.tools = Offer(
             app.tools, session=self, others=config.tools or (), tell=self._offer, run=self._run_tool_by_hand
@@ -155,17 +150,25 @@ class Session:
             turn=lambda: self._core.turn,
             limits=options.tool_limits,
         )
-        self._connection = Connection(
-            self._core,
-            self._dispatcher,
-            start_call=self._runner.start,
-            interrupt_calls=self._runner.interrupt,
-            speaks=speaks,
-            kind=options.kind,
+        self._line = Lifeline(
+            Means(
+                core=self._make_core,
+                connection=self._make_connection,
+                dial=self._dial_now,
+                configure=self._configure,
+                swapped=self._swapped,
+                new_id=self._new_id,
+                on_closed=self._ended_by_itself,
+            ),
+            conversation=LiveConversation(self._edit),
+            options=options,
+            dispatcher=self._dispatcher,
+            place=self._url().partition("?")[0],
+            is_call=call is not None,
             clock=clock,
-            on_end=self._ended_by_itself,
-            sending=options.sending,
         )
+        self._core, self._connection = self._line.core, self._line.connection
+        self.playback = Heard(self._core.playback, clock)
         self._speech = Speech(self._core, self._connection, gate=options.gate, new_id=self._new_id, clock=clock)
         self._asking = Asking(
             self._ask_for,
@@ -175,12 +178,61 @@ class Session:
         )
         if call is not None:
             self._dispatcher.follow(call.keypad)
+        self._vigil = Vigil(self._line, self._dispatcher, options, close=self._close_because, clock=clock)
         self._closing: asyncio.Task[None] | None = None
         self._spared: set[asyncio.Task[Any]] = set()
-        self._why = ""
+        self._why = self._reason = ""
+
+    # What the lifeline makes a new incarnation of.
+
+    def _make_core(self, conversation: Conversation | None) -> Core:
+        return Core(
+            new_id=self._new_id,
+            conversation=conversation,
+            retain_audio_bytes=self._options.retain_audio,
+            splits_items=self._speaks == "beta",
+            server_plays=self.call is not None,
+            limits=self._options.tool_limits,
+        )
+
+    def _make_connection(
+        self, core: Core, dispatcher: Dispatcher, on_end: Callable[[Ending, bool], None]
+    ) -> Connection:
+        return Connection(
+            core,
+            dispatcher,
+            start_call=self._runner.start,
+            interrupt_calls=self._runner.interrupt,
+            speaks=self._speaks,
+            kind=self._options.kind,
+            clock=self._clock,
+            on_end=on_end,
+            sending=self._options.sending,
+        )
+
+    def _url(self) -> str:
+        call_id = self.call.id if self.call is not None else None
+        return self._endpoint.connect_url(model=self._model, kind=self._options.kind, call_id=call_id)
+
+    async def _dial_now(self) -> Transport:
+        headers = await self._endpoint.handshake_headers()
+        return await self._dial(self._url(), headers, self._options)
+
+    async def _configure(self, connection: Connection) -> None:
+        """Tell a fresh server-side session all that the session was told so far."""
+        self.tools.forget_told()
+        wanted = self.tell()
+        if _says_something(wanted):
+            event = client.SessionUpdate(session=self._typed(wanted))
+            await connection.request(event, self._options.connect_timeout_s)
+
+    def _swapped(self, core: Core, connection: Connection) -> None:
+        """Go on with the State and the connection of a new incarnation."""
+        self._core, self._connection = core, connection
+        self._speech.attach(core, connection)
 
     def __repr__(self) -> str:
-        return f"<Session {self.id or '(connecting)'} {'closed' if self._connection.ended.done() else 'open'}>"
+        return f"<Session {self.id or '(connecting)'} {'closed' if self.is_closed else 'open'}>"
 
     # Looking.
 
@@ -232,8 +284,8 @@ class Session:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the connection has ended for good."""
-        return self._connection.ended.done()
+        """Whether the session has ended for good; while a lost connection is made again, it has not."""
+        return self._line.ended.done()
 
     # The way in and the way out.
 
@@ -254,20 +306,17 @@ class Session:
         return self
 
     async def _connect(self) -> None:
-        call_id = self.call.id if self.call is not None else None
-        url = self._endpoint.connect_url(model=self._model, kind=self._options.kind, call_id=call_id)
-        headers = await self._endpoint.handshake_headers()
-        self._connection.open(await self._dial(url, headers, self._options))
-        async with within(self._options.connect_timeout_s, "the server sent no session.created"):
-            await self._connection.created
+        await self._line.connect()
         wanted = SessionConfig() if self._is_told else self.tell()
-        if any(value is not msgspec.UNSET for value in msgspec.structs.asdict(wanted).values()):
+        if _says_something(wanted):
             await self._update(wanted, self._options.connect_timeout_s)
         if self._seed is not None:
             await self.seed(self._seed)
         if self._connection.ended.done():
             raise self._connection.lost()
-        place = url.partition("?")[0]
+        place = self._url().partition("?")[0]
+        self._line.is_open()
+        self._vigil.begin()
         log.info("session %s is open at %s", self.id, place)
         self._dispatcher.publish(local.ConnectionOpened(session_id=self.id, url=place))
 
@@ -294,8 +343,9 @@ class Session:
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
-        reason, code = self._why or MANNERS[0], 1011 if self._why else MANNERS[1]
-        await self._connection.close(code, reason)
+        reason, code = self._why or self._reason or MANNERS[0], 1011 if self._why else MANNERS[1]
+        self._vigil.end()
+        await self._line.close(code, reason)
         # Side by side: each is bounded, and together they are to take no longer than the longest.
         await asyncio.gather(
             self._app.tear_down(self),
@@ -304,8 +354,8 @@ class Session:
         )
 
     async def wait_closed(self) -> Ending:
-        """Wait until the connection has ended for good, and say how."""
-        return await asyncio.shield(self._connection.ended)
+        """Wait until the session has ended for good, and say how its last connection did."""
+        return await asyncio.shield(self._line.ended)
 
     async def __aenter__(self) -> Self:
         return self
@@ -326,7 +376,32 @@ class Session:
             log.error("closing session %s: %s", self.id, reason)
             self._closing = self._closing or self._start_closing()
 
+    def _close_because(self, reason: str) -> None:
+        """Close the session for a reason of this side."""
+        if self._closing is None:
+            log.info("closing session %s: %s", self.id, reason)
+            self._reason = reason
+            self._closing = self._start_closing()
+
+    async def drain(self, grace_s: float = DRAIN_S) -> None:
+        """Close the session, but let the turn that runs end within a time, and send no more of the user's audio."""
+        self.mute()
+        try:
+            async with asyncio.timeout(grace_s):
+                while not self.is_closed and not self._core.is_idle(self._clock()):
+                    await self.wait_for("turn.done", "response.done", "connection.*")
+        except (TimeoutError, RealtimeError):
+            pass
+        await self.close()
+
     # Sending.
+
+    async def _request(self, event: ClientEvent, timeout: float | None) -> Any:
+        """Send an event and wait for the server's answer; while the connection is lost, for the next one first."""
+        if not self._line.is_offline:
+            return await self._connection.request(event, timeout)
+        async with within(timeout, f"the connection was lost, and the server did not answer {event.type}"):
+            return await (await self._line.online()).request(event, None)
 
     async def send(self, event: ClientEvent | Mapping[str, Any]) -> str:
         """Send a client event and give its `event_id`; a refusal comes as the event `send.rejected`.
@@ -335,11 +410,17 @@ class Session:
             ConfigurationError: A mapping that is no client event, or a beta field in a GA configuration.
             ConnectionLostError: The connection has ended.
         """
-        return str((await self._connection.send(_client_event(event))).event_id)
+        said = _client_event(event)
+        connection = await self._line.online() if self._line.is_offline else self._connection
+        sent = await connection.send(said)
+        if isinstance(said, client.SessionUpdate):
+            self._wanted = merged(self._wanted, said.session)
+        return str(sent.event_id)
 
     async def send_raw(self, data: bytes) -> None:
         """Send one frame as it is, for what this package does not know yet."""
-        await self._connection.write(data)
+        connection = await self._line.online() if self._line.is_offline else self._connection
+        await connection.write(data)
 
     # Talking.
 
@@ -366,8 +447,7 @@ class Session:
             ConnectionLostError: The connection ended first.
             TimeoutError: The turn took longer than `timeout`.
         """
-        if self._connection.ended.done():
-            raise self._connection.lost()
+        await self._line.online()
         item = _user_item(content)
         codec.encode(client.ConversationItemCreate(item=item))  # What cannot be said begins no turn.
         future: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
@@ -438,7 +518,7 @@ class Session:
 
     async def add_item(self, item: Item, *, timeout: float | None = REQUEST_TIMEOUT_S) -> Item:
         """Add an item to the conversation without asking for a response, and give it as the server took it."""
-        added: server.ConversationItemAdded = await self._connection.request(self._core.create_item(item), timeout)
+        added: server.ConversationItemAdded = await self._request(self._core.create_item(item), timeout)
         return added.item
 
     async def send_audio(self, audio: bytes, *, format: AudioFormat | None = None) -> None:
@@ -533,15 +613,13 @@ class Session:
         """
         if not self._speech.check_commit(if_enough=if_enough):
             return None
-        committed: server.InputAudioBufferCommitted = await self._connection.request(
-            client.InputAudioBufferCommit(), timeout
-        )
+        committed: server.InputAudioBufferCommitted = await self._request(client.InputAudioBufferCommit(), timeout)
         return committed.item_id
 
     async def clear_audio(self, *, timeout: float | None = REQUEST_TIMEOUT_S) -> None:
         """Throw the input buffer away."""
         self._speech.cleared()
-        await self._connection.request(client.InputAudioBufferClear(), timeout)
+        await self._request(client.InputAudioBufferClear(), timeout)
 
     async def interrupt(self, *, timeout: float | None = REQUEST_TIMEOUT_S) -> None:
         """Stop what the assistant says, and tell the server how much was heard; returns when it has confirmed that.
@@ -573,25 +651,26 @@ class Session:
         return await self._update(with_voice(dialect.session_config(changes), voice), timeout)
 
     async def _update(self, config: SessionConfig, timeout: float | None) -> SessionConfig:
-        typed = config if config.type else msgspec.structs.replace(config, type=_session_type(self._options.kind))
-        updated: server.SessionUpdated = await self._connection.request(client.SessionUpdate(session=typed), timeout)
+        updated: server.SessionUpdated = await self._request(client.SessionUpdate(session=self._typed(config)), timeout)
+        self._wanted = merged(self._wanted, config)
         return updated.session
+
+    def _typed(self, config: SessionConfig) -> SessionConfig:
+        return config if config.type else msgspec.structs.replace(config, type=_session_type(self._options.kind))
 
     async def delete_item(self, item_id: str, *, timeout: float | None = REQUEST_TIMEOUT_S) -> None:
         """Delete an item of the conversation."""
-        await self._connection.request(client.ConversationItemDelete(item_id=item_id), timeout)
+        await self._request(client.ConversationItemDelete(item_id=item_id), timeout)
 
     async def truncate_item(
         self, item_id: str, *, audio_end_ms: int, timeout: float | None = REQUEST_TIMEOUT_S
     ) -> None:
         """Tell the server that the user heard an assistant item only up to `audio_end_ms`."""
-        await self._connection.request(
-            client.ConversationItemTruncate(item_id=item_id, audio_end_ms=audio_end_ms), timeout
-        )
+        await self._request(client.ConversationItemTruncate(item_id=item_id, audio_end_ms=audio_end_ms), timeout)
 
     async def retrieve_item(self, item_id: str, *, timeout: float | None = REQUEST_TIMEOUT_S) -> Item:
         """Give an item as the server has it, with its audio."""
-        retrieved: server.ConversationItemRetrieved = await self._connection.request(
+        retrieved: server.ConversationItemRetrieved = await self._request(
             client.ConversationItemRetrieve(item_id=item_id), timeout
         )
         return retrieved.item
@@ -605,10 +684,10 @@ class Session:
             ServerError: The server refused an item.
             TimeoutError: It took longer than `timeout`.
         """
-        seed = saved.seed()
+        items = Resumption().take(saved, self._new_id)
         async with within(timeout, "the server did not take over the saved conversation"):
-            await self._all_answered([self._core.create_item(item) for item in seed.items])
-        return tuple(seed.dropped)
+            await self._all_answered([self._core.create_item(item) for item in items])
+        return tuple(saved.seed().dropped)
 
     async def _edit(self, wanted: Sequence[Item | ConversationItem], timeout: float | None) -> None:
         plan = self._core.conversation.edit_plan(wanted, new_id=self._new_id)
@@ -619,8 +698,7 @@ class Session:
         """Send events in order, and wait for the acknowledgement of each; the first refusal is raised."""
         loop = asyncio.get_running_loop()
         waits = [
-            loop.create_task(self._connection.request(event, None), name="realtime_events.session.request")
-            for event in events
+            loop.create_task(self._request(event, None), name="realtime_events.session.request") for event in events
         ]
         try:
             for wait in waits:
@@ -684,7 +762,7 @@ class Session:
             ConnectionLostError: The connection has ended for good.
         """
         keys = keys_of(targets)
-        if self._connection.ended.done():
+        if self.is_closed:
             raise self._connection.lost()
         return await self._dispatcher.wait_for(keys, when, timeout)
 
@@ -697,7 +775,7 @@ class Session:
         It is bounded like a lane, ends when the connection ends for good, and forgets itself when it is left.
         """
         stream = self._dispatcher.subscribe(keys_of(targets or ("*",)), when, max_pending)
-        if self._connection.ended.done():
+        if self.is_closed:
             self._dispatcher.end_waits(self._connection.lost())
         return stream
 
@@ -780,9 +858,13 @@ class Session:
 
     def _answer_tool(self, result: local.ToolResult, respond: bool, when_done: WhenDone) -> None:
         self.tools.note(result)
-        self._refresh_tools()
-        self._core.answer_tool(result, self._clock(), respond=respond, when_done=when_done)
-        self._connection.carry_out()
+
+        def answer() -> None:
+            self._refresh_tools()
+            self._core.answer_tool(result, self._clock(), respond=respond, when_done=when_done)
+            self._connection.carry_out()
+
+        self._line.when_online(answer)
 
 
 def with_voice(config: SessionConfig, voice: str | None) -> SessionConfig:
@@ -799,6 +881,10 @@ def _done(value: bool) -> asyncio.Future[bool]:
     future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
     future.set_result(value)
     return future
+
+
+def _says_something(config: SessionConfig) -> bool:
+    return any(value is not msgspec.UNSET for value in msgspec.structs.asdict(config).values())
 
 
 def _session_type(kind: str) -> str:

@@ -83,7 +83,7 @@ class Ring:
         self.accepted_bytes = self.queued_bytes = self.sent_bytes = self.dropped_bytes = 0
         self.high_water_bytes = 0
         self._pieces: deque[_Piece] = deque()
-        self._marks: deque[_Mark] = deque()
+        self._marks: list[_Mark] = []
 
     def __bool__(self) -> bool:
         return bool(self._pieces or self._marks)
@@ -164,6 +164,10 @@ class Ring:
 
     # Marks.
 
+    def forget_marks(self) -> None:
+        """Drops every mark with its frames; the audio stays."""
+        self._marks.clear()
+
     def mark(self, frame: bytes) -> None:
         """Adds a frame that goes out behind the audio that waits now, and is never dropped with it."""
         self._marks.append(_Mark(frame, self.accepted_pieces))
@@ -189,7 +193,7 @@ class Ring:
     def pop(self) -> None:
         """Removes what went out, and counts it if it is audio."""
         if self._mark_is_next():
-            self._marks.popleft()
+            self._marks.pop(0)
             return
         piece = self._take_oldest()
         self.sent_pieces += 1

@@ -63,9 +63,14 @@ class ConnectionLost(LocalEvent, frozen=True, kw_only=True, tag="connection.lost
 
 
 class ConnectionRestored(LocalEvent, frozen=True, kw_only=True, tag="connection.restored"):
-    """A reconnect gave a working session. The three lists name item ids."""
+    """A reconnect gave a working session.
+
+    `replayed` are the new ids of the items that were said again; `dropped` the old ids of finished items that could not
+    be, `lost_in_flight` those of items that were not finished.
+    """
 
     session_id: str
+    attempt: int = 1
     replayed: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     lost_in_flight: tuple[str, ...] = ()
@@ -82,6 +87,27 @@ class ConnectionClosed(LocalEvent, frozen=True, kw_only=True, tag="connection.cl
     reason: str
     initiator: Initiator
     response_cut: bool = False
+
+
+class ConnectionStalled(LocalEvent, frozen=True, kw_only=True, tag="connection.stalled"):
+    """The server has sent no event for `silent_s` seconds, although `waiting_for` wants an answer."""
+
+    silent_s: float
+    waiting_for: str
+
+
+class SessionExpiring(LocalEvent, frozen=True, kw_only=True, tag="session.expiring"):
+    """The server will end the session in about `left_s` seconds, and rotating is off."""
+
+    session_id: str
+    left_s: float
+
+
+class SessionRotated(LocalEvent, frozen=True, kw_only=True, tag="session.rotated"):
+    """The session goes on in a fresh server-side session, before the server's limit."""
+
+    old_session_id: str
+    session_id: str
 
 
 class TurnStarted(LocalEvent, frozen=True, kw_only=True, tag="turn.started"):
@@ -238,6 +264,9 @@ LOCAL_EVENTS: tuple[type[LocalEvent], ...] = (
     ConnectionLost,
     ConnectionRestored,
     ConnectionClosed,
+    ConnectionStalled,
+    SessionExpiring,
+    SessionRotated,
     TurnStarted,
     TurnDone,
     AudioFlush,

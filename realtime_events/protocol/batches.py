@@ -77,6 +77,11 @@ class Batches:
         self._times: list[float] = []
         self._timed_turn: weakref.ref[Turn] | None = None
 
+    @property
+    def are_open(self) -> bool:
+        """Whether any call is not settled."""
+        return bool(self._unsettled)
+
     def knows(self, call_id: str) -> bool:
         """Say whether the call was begun before, be it answered or not."""
         return call_id in self._calls

@@ -92,6 +92,7 @@ class Core:
         self.config = SessionConfig()
         self.effects = Effects()
         self.user_speaking = False
+        self.heard_until_ms = 0.0
         self.new_id = new_id
         self.requests = Requests()
         self.conversation = conversation if conversation is not None else Conversation()
@@ -107,7 +108,7 @@ class Core:
             retain_audio_bytes=retain_audio_bytes,
         )
         self._splits_items = splits_items
-        self._server_plays = server_plays
+        self.server_plays = server_plays
         self.playing_response = ""  # The one that the other side of a call hears.
         self._items: dict[str, None] = {}
         self._protected: set[str] = set()
@@ -193,6 +194,28 @@ class Core:
         self.output.forget_last()
         return self.exchange.cut(error, now)
 
+    def adopt(self, before: Core, *, same_incarnation: bool) -> None:
+        """Take over what outlives a server-side session; with the same incarnation, its open tool calls, too."""
+        self.conversation, self.playback, self.usage = before.conversation, before.playback, before.usage
+        self.rate_limits = before.rate_limits
+        self.conversation.bytes_per_ms = self.output.bytes_per_ms
+        self.output.adopt(self.conversation, self.playback)
+        if same_incarnation:
+            self.exchange.batches = before.exchange.batches
+            self.session_id = self.session_id or before.session_id
+
+    def waiting_for(self) -> str:
+        """Say what answer of the server is due; "" if none is."""
+        if self.exchange.responses.busy:
+            return "a response"
+        return self.requests.awaited_type
+
+    def is_idle(self, now: float) -> bool:
+        """Say whether nobody speaks, answers, works or is heard, and nobody waits for an answer."""
+        exchange = self.exchange
+        busy = exchange.responses.busy or exchange.responses.owed or exchange.batches.are_open or exchange.turn
+        return not (busy or self.user_speaking or self.requests.awaited_type or self.playback.is_playing(now))
+
     def decide_hosted(self, request_id: str, now: float, *, approve: bool, reason: str = "") -> bool:
         """Answer a hosted MCP server's request for approval; false if there is none."""
         answer = self.hosted.decide(request_id, approve=approve, reason=reason)
@@ -216,7 +239,7 @@ class Core:
         response_id = self.active_response
         cuts = self._cut_speech(now)
         sends: list[ClientEvent] = [] if response_id is None else [self.exchange.cancel(response_id)]
-        if self._server_plays and (response_id is not None or self.playing_response):
+        if self.server_plays and (response_id is not None or self.playing_response):
             sends.append(client.OutputAudioBufferClear(event_id=self.new_id("event")))
         self.effects.send += [*sends, *cuts]
         return [*sends, *cuts]
@@ -271,7 +294,9 @@ class Core:
             if place == 0:
                 told = local.SpeechInterrupted(item_id=cut.item_id, audio_end_ms=cut.audio_end_ms, heard=heard)
                 self.effects.after.append(told)
-        return [self._truncation(cut.item_id, cut.audio_end_ms) for cut in cuts]
+        # What a dead incarnation said may still be heard; the server of this one does not know it.
+        known = [cut for cut in cuts if cut.item_id in self.conversation]
+        return [self._truncation(cut.item_id, cut.audio_end_ms) for cut in known]
 
     def _truncation(self, item_id: str, audio_end_ms: int) -> client.ConversationItemTruncate:
         event_id = self.new_id("event")
@@ -311,7 +336,7 @@ class Core:
             return None
         if isinstance(request.event, client.ResponseCancel) and event.error.code == CANCEL_NOT_ACTIVE:
             return SWALLOW  # The response had ended by then, which is what was wanted.
-        if self._server_plays and isinstance(request.event, client.OutputAudioBufferClear):
+        if self.server_plays and isinstance(request.event, client.OutputAudioBufferClear):
             return self._nothing_to_clear(request, event)
         if self._told(event, request, now):
             return None
@@ -349,6 +374,7 @@ class Core:
     def speech_started(self, event: server.InputAudioBufferSpeechStarted, now: float) -> None:
         """The user speaks: a turn begins, and what the assistant says is cut, if the session is set so."""
         self.user_speaking = True
+        self.heard_until_ms = max(self.heard_until_ms, event.audio_start_ms)
         self.effects.interrupted = True
         self.conversation.apply(event, now)
         if self._interrupts() and self._may_interrupt(now):
@@ -358,6 +384,7 @@ class Core:
     def speech_stopped(self, event: server.InputAudioBufferSpeechStopped, now: float) -> None:
         """The user has stopped; what waited for it goes out, unless the server answers by itself."""
         self.user_speaking = False
+        self.heard_until_ms = max(self.heard_until_ms, event.audio_end_ms)
         self.conversation.apply(event, now)
         self.exchange.speech_stopped(now)
 
@@ -439,7 +466,7 @@ class Core:
     def _cut_unheard(self, running: RunningResponse, now: float) -> None:
         """Tell the server of items that began after their response was interrupted: nothing of them was heard."""
         unheard = [item for item in running.audio.values() if item.audio_bytes and item.audio_end_ms is None]
-        for item in () if self._server_plays else unheard:
+        for item in () if self.server_plays else unheard:
             self.conversation.truncate(item.id, 0, now)
             self.effects.send.append(self._truncation(item.id, 0))
 

@@ -49,6 +49,7 @@ class Exchange:
         self._server_begins_until = 0.0
         self._call_names: dict[str, str] = {}
         self._said_in: dict[str, Turn] = {}
+        self.has_progressed = False
 
     # Wanting a response.
 
@@ -207,6 +208,7 @@ class Exchange:
         """A response has begun; an in-band one belongs to the turn that asked for it, or begins one."""
         running = self.responses.begin(event.response, server_may_begin=now < self._server_begins_until)
         wanted = running.wanted
+        self.has_progressed = True
         if wanted is not None:
             self._tell_begun(wanted, running)
             if wanted.dropped:
@@ -323,7 +325,8 @@ class Exchange:
             turns.append(wanted.turn)
         for turn in dict.fromkeys(filter(None, (*turns, *self._turn_waiters))):
             self._end(turn, "cut", now, error)
-        self._effects.after += [local.ToolOrphaned(call=call) for call in self.batches.orphan()]
+        if not self._core.server_plays:  # The conversation of a call goes on without the connection.
+            self._effects.after += [local.ToolOrphaned(call=call) for call in self.batches.orphan()]
         return was_active
 
     # The user's speech.

@@ -58,6 +58,12 @@ class Output:
         self._track: Track | None = None
         self._turn: Turn | None = None
 
+    def adopt(self, conversation: Conversation, playback: Playback) -> None:
+        """Write to another conversation, and count to another playback."""
+        self.forget_last()
+        self._conversation = conversation
+        self._playback = None if self._playback is None else playback
+
     def forget_last(self) -> None:
         """Look the next delta's place up again, because a response has ended or was interrupted."""
         self._pieces_item = self._audio_id = ""

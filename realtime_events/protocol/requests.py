@@ -104,6 +104,12 @@ class Requests:
             candidates = []
         return self._sent.pop(candidates[0]) if len(candidates) == 1 else None
 
+    @property
+    def awaited_type(self) -> str:
+        """The type of the oldest request whose answer somebody waits for; "" if there is none."""
+        awaited = (request.event.type for request in self._sent.values() if request.waiter is not None)
+        return next(awaited, "")
+
     def attach(self, event: ClientEvent, waiter: Any) -> bool:
         """Have somebody wait for the answer to an event that was sent before; false if it is answered already."""
         request = self._sent.get(event.event_id or "")

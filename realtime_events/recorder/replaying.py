@@ -80,7 +80,7 @@ class Replay:
         kind = self.tape.header.kind
         if kind == "translation":
             raise ConfigurationError("a tape of a translation session cannot be replayed: an application has none")
-        return replace(options, dialect=None, kind=kind)
+        return replace(options, dialect=None, kind=kind, reconnect=False, rotate=False)
 
     def clock(self) -> float:
         """Give the time of the tape, in seconds since it began."""

@@ -128,6 +128,10 @@ class Offer:
             log.debug("available_when of tool %s (%s) failed: %r", tool.name, tool.where, error)
             return False
 
+    def forget_told(self) -> None:
+        """Count nothing as told to the server: it is another one."""
+        self._told, self._seen = [], []
+
     # Changing it.
 
     async def enable(self, *names: str) -> None:

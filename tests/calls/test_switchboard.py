@@ -173,7 +173,7 @@ async def test_a_call_to_which_no_session_can_be_attached_is_hung_up(
     async def dial(*_: object) -> Any:
         raise TransportError("no route to the host")
 
-    async with serving(Realtime(), sim, dial=dial) as line:
+    async with serving(Realtime(), sim, dial=dial, connect_retry_s=0) as line:
         call = await line.ring()
         await line.drained()
         assert line.board.sessions == []

@@ -93,9 +93,9 @@ async def test_a_session_that_the_server_ends_is_told(start: Start, write: Write
     async with start("simulate") as server:
         endpoint = (await server.says("ws://")).strip()
         program = WAITING.replace("Realtime()", f"Realtime(endpoint=Endpoint(url={endpoint!r}))").replace(
-            "import Realtime", "import Endpoint, Realtime"
+            "import Realtime", "import Endpoint, Options, Realtime"
         )
-        program = program.replace("))", ", api_key='test-key'))")
+        program = program.replace("'))", "', api_key='test-key'), options=Options(reconnect=False))")
         async with start("run", write(program), "--text") as child:
             await child.says("opened")
             server.process.send_signal(signal.SIGTERM)

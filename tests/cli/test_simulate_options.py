@@ -59,7 +59,7 @@ async def test_faults_are_taken_from_the_command_line(start: Any) -> None:
         url = (await server.says("ws://")).strip()
         rt = Realtime(endpoint=Endpoint(url=url, api_key="test-key"))
         with pytest.raises(HandshakeError, match="503"):
-            await rt.connect()
+            await rt.connect(connect_retry_s=0)
         async with rt.connect() as session:
             assert session.id
 

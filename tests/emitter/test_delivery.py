@@ -46,7 +46,7 @@ async def test_each_handler_sees_every_event_once_and_in_order_however_slow_anot
         seen.append(event.delta)
         await asyncio.sleep(0)
 
-    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session:
         peer.say(*map(delta, range(50)))
         await session.wait_for("response.text.delta", when=lambda e: e.delta == "49")
         while len(seen) < 50:
@@ -67,7 +67,7 @@ async def test_a_handler_that_never_returns_does_not_delay_a_barge_in() -> None:
     def barge_in(event: Any) -> None:
         heard.set()
 
-    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial):
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False):
         peer.say(ResponseOutputAudioDelta(response_id="r", item_id="i", delta=b"\0" * 4800))
         peer.say(SPEECH)
         await heard.wait()
@@ -86,7 +86,7 @@ async def test_a_failing_handler_is_reported_and_touches_nobody_else() -> None:
     rt.on("handler.failed", failures.append)
     rt.on("error", wire_errors.append)
 
-    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session:
         peer.say(delta(1), delta(2), SPEECH)
         await session.wait_for("input_audio_buffer.speech_started")
     assert seen == ["1", "2"]
@@ -107,7 +107,7 @@ async def test_a_failing_handler_of_failures_is_logged_and_does_not_recurse(capl
         calls.append(event)
         raise ValueError("on purpose")
 
-    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session:
         calls.clear()
         peer.say(delta(1), SPEECH)
         await session.wait_for(HandlerFailed, when=lambda e: e.event == SPEECH)
@@ -124,7 +124,7 @@ async def test_a_failure_that_nobody_listens_to_is_logged_with_its_traceback(cap
     async def broken(event: Any) -> None:
         raise ValueError("on purpose")
 
-    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session:
         peer.say(delta(1), SPEECH)
         await session.wait_for("input_audio_buffer.speech_started")
     [record] = [r for r in caplog.records if r.levelno == logging.ERROR]
@@ -141,7 +141,7 @@ async def test_a_plain_handler_that_blocks_the_loop_is_named() -> None:
     def block(event: Any) -> None:
         clock[0] += 0.021 if event.delta == "1" else 0.019
 
-    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session:
         session._dispatcher.clock = lambda: clock[0]
         peer.say(delta(1), delta(2), SPEECH)
         await session.wait_for("input_audio_buffer.speech_started")
@@ -160,7 +160,7 @@ async def test_a_full_lane_reports_its_lag_and_drops_only_its_oldest_deltas() ->
         seen.append(getattr(event, "delta", "speech"))
 
     rt.on("handler.lagging", lags.append)
-    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session:
         peer.say(SPEECH, *map(delta, range(30)), SPEECH)
         await session.wait_for(InputAudioBufferSpeechStarted)
         await session.wait_for(InputAudioBufferSpeechStarted)
@@ -180,7 +180,7 @@ async def test_a_lane_full_of_events_that_may_not_be_dropped_ends_the_session() 
         await gate.wait()
 
     rt.on("connection.closed", closed.append)
-    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session:
         peer.say(*[SPEECH] * 20)
         ending = await session.wait_closed()
         gate.set()
@@ -213,7 +213,7 @@ async def test_a_handler_that_keeps_up_loses_nothing_in_any_burst() -> None:
         await asyncio.sleep(0)
         seen.append(event.delta)
 
-    async with asyncio.timeout(30), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+    async with asyncio.timeout(30), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session:
         peer.say(*map(delta, range(20_000)))
         await session.wait_for("response.text.delta", when=lambda e: e.delta == "19999")
         while len(seen) < 20_000 and not session.is_closed:
@@ -230,7 +230,7 @@ async def test_latest_keeps_only_the_newest_waiting_event() -> None:
         seen.append(event.delta)
         await gate.wait()
 
-    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session:
         peer.say(delta(1))
         while not seen:
             await asyncio.sleep(0)
@@ -249,7 +249,7 @@ async def test_concurrent_delivery_lets_events_overtake_each_other() -> None:
             await gate.wait()
         seen.append(event.delta)
 
-    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial):
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False):
         peer.say(*map(delta, range(5)))
         while len(seen) < 4:
             await asyncio.sleep(0)
@@ -262,7 +262,7 @@ async def test_inline_runs_on_the_reader_before_the_next_event_is_read() -> None
     rt, peer, order = Realtime(), Peer(), []
     rt.on("response.text.delta", lambda event: order.append(("inline", event.delta)), delivery="inline")
     rt.on("event.unknown", lambda event: order.append(("inline", event.type)), delivery="inline")
-    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session:
         peer.say(delta(1), {"type": "brand.new"}, delta(2))
         await session.wait_for("response.text.delta", when=lambda e: e.delta == "2")
         assert order == [("inline", "1"), ("inline", "brand.new"), ("inline", "2")]
@@ -277,7 +277,7 @@ async def test_thread_delivery_keeps_order_and_leaves_the_loop_alone() -> None:
     def work(event: Any) -> None:
         seen.append((event.delta, threading.current_thread() is threading.main_thread()))
 
-    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial):
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False):
         peer.say(*map(delta, range(5)))
         while len(seen) < 5:
             await asyncio.sleep(0)
@@ -299,7 +299,7 @@ async def test_middlewares_wrap_handlers_the_first_one_outermost() -> None:
         await call_next(event)
 
     rt.on("response.text.delta", lambda event: order.append(event.delta))
-    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial):
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False):
         peer.say(delta(1))
         while len(order) < 4:
             await asyncio.sleep(0)
@@ -320,7 +320,7 @@ async def test_a_session_can_be_asked_for_by_any_kind_of_handler() -> None:
     rt.on("response.text.delta", bot.method)
     rt.on("response.text.delta", bot)
     rt.on("response.text.delta", lambda event, session: seen.append(("lambda", session.id)))
-    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial):
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False):
         peer.say(delta(1))
         while len(seen) < 3:
             await asyncio.sleep(0)
@@ -333,7 +333,7 @@ async def test_a_frame_can_be_had_beside_its_event_and_only_by_name() -> None:
     rt.on(FrameReceived, frames.append)
     rt.on("*", everything.append)
     raw = b'{"type":"response.output_text.delta","response_id":"r","item_id":"i","delta":"x","brand_new":{"a":1}}'
-    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session:
         frames.clear()
         peer.say(raw, {"type": "brand.new"})
         await session.wait_for("event.unknown")
@@ -346,7 +346,7 @@ async def test_in_debug_mode_the_log_shows_the_handler_to_paste_in(caplog: pytes
     """B07: once for each event that has a handler nowhere."""
     caplog.set_level(logging.DEBUG, logger="realtime_events")
     rt, peer = Realtime(), Peer()
-    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session:
         peer.say(delta(1), delta(2), SPEECH)
         await session.wait_for("input_audio_buffer.speech_started")
     hints = [r.getMessage() for r in caplog.records if '@rt.on("response.output_text.delta")' in r.getMessage()]
@@ -358,7 +358,7 @@ async def test_an_error_that_nobody_listens_to_is_logged_once_and_closes_nothing
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     rt, peer = Realtime(), Peer()
-    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session:
         peer.say(ErrorEvent(error=ErrorDetails(type="server_error", code="oops", message="it broke")), SPEECH)
         await session.wait_for("input_audio_buffer.speech_started")
         assert not session.is_closed
@@ -376,7 +376,7 @@ async def test_ten_minutes_of_audio_against_a_stalled_handler_stay_under_a_set_b
         await gate.wait()
 
     frame = b'{"type":"response.output_audio.delta","response_id":"r","item_id":"i","delta":"' + b"A" * 6400 + b'"}'
-    async with asyncio.timeout(30), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+    async with asyncio.timeout(30), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session:
         tracemalloc.start()
         for _ in range(12):
             peer.say(*[frame] * 500)
@@ -422,7 +422,7 @@ async def test_a_handler_that_raises_a_cancellation_of_its_own_is_reported_and_i
         rt.on("response.text.delta", lambda event: None, when=plain)
     else:
         rt.on("response.text.delta", handler, delivery="inline" if kind == "inline" else "ordered")
-    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session:
         peer.say(*map(delta, range(3)), SPEECH)
         await session.wait_for("input_audio_buffer.speech_started")
         assert not session.is_closed
@@ -441,7 +441,7 @@ async def test_a_handler_that_swallows_its_cancellation_is_given_no_further_even
             await asyncio.Event().wait()
 
     async with asyncio.timeout(5):
-        async with rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+        async with rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session:
             peer.say(*map(delta, range(3)), SPEECH)
             await session.wait_for("input_audio_buffer.speech_started")
         while asyncio.all_tasks() != {asyncio.current_task()}:
@@ -464,7 +464,7 @@ async def test_what_handlers_cause_while_the_session_closes_is_handled_too() -> 
         await asyncio.sleep(0)
         seen.append(event)
 
-    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session:
         pass
     assert seen[0] == 1000 and isinstance(seen[1], HandlerFailed)
     assert session.emit("app.goodbye", 1) is False
@@ -479,7 +479,7 @@ async def test_a_lane_that_overflows_says_so_once(caplog: pytest.LogCaptureFixtu
     async def stuck(event: Any) -> None:
         await asyncio.Event().wait()
 
-    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session:
         peer.say(*[SPEECH] * 500)
         await session.wait_closed()
     assert sum("is full" in record.getMessage() for record in caplog.records) == 1
@@ -494,6 +494,6 @@ async def test_in_a_thread_a_handler_may_raise_whatever_it_likes() -> None:
         next(iter(()))
 
     rt.on("response.text.delta", empty, delivery="thread")
-    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial):
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False):
         peer.say(*map(delta, range(3)))
     assert [type(failure.error) for failure in failures] == [RuntimeError] * 3

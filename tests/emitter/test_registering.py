@@ -29,7 +29,7 @@ SPEECH = InputAudioBufferSpeechStarted(item_id="u", audio_start_ms=0)
 async def heard_by(rt: Realtime, *events: Any, **options: Any) -> None:
     """Let a peer say events, and wait until the last of them has been through."""
     peer = Peer(**options)
-    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session:
         peer.say(*events, SPEECH)
         await session.wait_for("input_audio_buffer.speech_started")
 
@@ -94,7 +94,7 @@ def test_a_misspelt_name_is_refused_with_the_nearest(name: str, meant: str) -> N
 async def test_a_misspelt_name_is_refused_by_waits_and_streams_too() -> None:
     """B05."""
     rt, peer = Realtime(), Peer()
-    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session:
         with pytest.raises(ConfigurationError, match="did you mean 'response.done'"):
             await session.wait_for("respnse.done")
         with pytest.raises(ConfigurationError, match="did you mean 'response.done'"):
@@ -110,7 +110,7 @@ async def test_names_of_the_applications_own_begin_with_app() -> None:
     rt, peer, seen = Realtime(), Peer(), []
     rt.on("app.tick", lambda payload, session: seen.append((payload, session.id)))
     rt.on("app.*", lambda payload: seen.append(payload))
-    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session:
         assert session.emit("app.tick", 7) is True
         assert session.emit("app.tock", 8) is True
         while len(seen) < 3:
@@ -262,7 +262,7 @@ async def test_a_predicate_that_raises_is_a_failure_of_its_handler() -> None:
 
 async def test_a_handler_registered_while_a_session_runs_hears_what_comes_after() -> None:
     rt, peer, seen = Realtime(), Peer(), []
-    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session:
         peer.say(TEXT)
         await session.wait_for("response.text.delta")
         rt.on("response.text.delta", seen.append)
@@ -316,7 +316,7 @@ async def test_a_plugin_is_set_up_before_connect_returns_and_closed_with_the_ses
 
     rt, peer = Realtime(), Peer()
     rt.include(Memory())
-    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial):
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False):
         assert steps == ["setup sess_memory"]
     assert steps == ["setup sess_memory", "close"]
 
@@ -418,7 +418,7 @@ def test_an_application_may_be_run_again_in_another_loop() -> None:
     async def serve() -> None:
         peer = Peer()
         async with asyncio.timeout(5):
-            ending = await rt.serve(endpoint=peer.endpoint, dial=peer.dial)
+            ending = await rt.serve(endpoint=peer.endpoint, dial=peer.dial, reconnect=False)
         assert ending.code == 1000
 
     asyncio.run(serve())

@@ -33,7 +33,7 @@ from realtime_events.testing import Peer
 
 async def main():
     peer = Peer()
-    async with Realtime().connect(endpoint=peer.endpoint, dial=peer.dial, record=sys.argv[1]):
+    async with Realtime().connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False, record=sys.argv[1]):
         number = 0
         while True:
             peer.say({"type": "response.output_text.delta", "delta": str(number)})
@@ -50,7 +50,10 @@ async def taped(path: Path, *said: dict[str, Any] | bytes, **options: Any) -> Ta
     """Records a session in which the server says something, and reads the tape."""
     peer = Peer()
     record = Recording(path=path, **options)
-    async with asyncio.timeout(10), Realtime().connect(endpoint=peer.endpoint, dial=peer.dial, record=record):
+    async with (
+        asyncio.timeout(10),
+        Realtime().connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False, record=record),
+    ):
         peer.say(*said)
         await asyncio.sleep(0)
     return Tape.read(path)
@@ -146,7 +149,7 @@ async def test_what_we_send_and_with_which_key_is_not_on_the_tape(tmp_path: Path
     endpoint = Endpoint(url=f"ws://localhost/v1/realtime?tenant={CANARY}", api_key=CANARY)
     tools = [Tool(type="mcp", server_label="x", server_url="https://host/mcp", authorization=CANARY)]
     rt = Realtime(session={"tools": msgspec.to_builtins(tools)})
-    async with asyncio.timeout(10), rt.connect(endpoint=endpoint, dial=peer.dial, record=path):
+    async with asyncio.timeout(10), rt.connect(endpoint=endpoint, dial=peer.dial, reconnect=False, record=path):
         assert peer.sent[0].session.tools[0].authorization == CANARY
     text = path.read_text("utf-8")
     assert CANARY not in text
@@ -188,7 +191,7 @@ async def test_a_file_that_is_there_is_not_overwritten_unless_asked(tmp_path: Pa
     path, peer = tmp_path / "call.jsonl", Peer()
     path.write_text("precious")
     with pytest.raises(ConfigurationError, match=r"call\.jsonl' is there already"):
-        await Realtime().connect(endpoint=peer.endpoint, dial=peer.dial, record=path)
+        await Realtime().connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False, record=path)
     assert (path.read_text(), peer.dialled) == ("precious", [])
     tape = await taped(path, overwrite=True)
     assert "precious" not in path.read_text()

@@ -113,7 +113,7 @@ async def room(
         rt,
         peer.endpoint,
         model="any",
-        options=Options(**options),
+        options=Options(**{"reconnect": False, **options}),
         config=msgspec.convert(config or listening(SERVER_VAD), SessionConfig),
         dial=peer.dial,
         clock=clock,

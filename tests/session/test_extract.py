@@ -66,7 +66,10 @@ def writing(text: str) -> Response:
 async def asked(output: Any, *answers: Response, **params: Any) -> AsyncIterator[tuple[asyncio.Task[Any], Peer]]:
     """A question under way, to which the server gives these answers one after the other."""
     peer = Peer()
-    async with asyncio.timeout(5), Realtime().connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+    async with (
+        asyncio.timeout(5),
+        Realtime().connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session,
+    ):
         asking = asyncio.create_task(session.extract("How is the user?", output=output, **params))
         for number, answer in enumerate(answers, start=1):
             await answered(peer, number, answer)
@@ -159,7 +162,10 @@ async def test_the_parameters_of_a_request_can_be_given_too() -> None:
 
 async def test_a_type_without_a_schema_is_refused_before_anything_is_sent() -> None:
     peer = Peer()
-    async with asyncio.timeout(5), Realtime().connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+    async with (
+        asyncio.timeout(5),
+        Realtime().connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session,
+    ):
         with pytest.raises(TypeError):
             await session.extract("?", output=Session)
         assert peer.sent == []
@@ -196,7 +202,10 @@ async def test_a_second_wrong_answer_is_an_error_that_says_what_is_wrong() -> No
 async def test_a_question_that_is_not_answered_in_time_is_given_up() -> None:
     """B12: and its response is cancelled once it begins."""
     peer = Peer()
-    async with asyncio.timeout(5), Realtime().connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+    async with (
+        asyncio.timeout(5),
+        Realtime().connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session,
+    ):
         with pytest.raises(TimeoutError, match=r"the question was not answered within 0\.01 s"):
             await session.extract("?", output=int, timeout=0.01)
         [request] = peer.sent

@@ -110,7 +110,10 @@ class Stage:
 @asynccontextmanager
 async def staged(rt: Realtime | None = None) -> AsyncIterator[Stage]:
     peer = Peer()
-    async with asyncio.timeout(5), (rt or Realtime()).connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+    async with (
+        asyncio.timeout(5),
+        (rt or Realtime()).connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session,
+    ):
         yield Stage(session, peer)
 
 

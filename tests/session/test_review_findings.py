@@ -41,7 +41,7 @@ STOPPED = InputAudioBufferSpeechStopped(item_id="u", audio_end_ms=100)
 
 
 def joined(peer: Peer, rt: Realtime | None = None, **changes: Any) -> Any:
-    return (rt or Realtime()).connect(endpoint=peer.endpoint, dial=peer.dial, **changes)
+    return (rt or Realtime()).connect(endpoint=peer.endpoint, dial=peer.dial, **{"reconnect": False, **changes})
 
 
 def begun(peer: Peer, number: int, **more: Any) -> ResponseCreated:

@@ -50,7 +50,7 @@ SPEECH = InputAudioBufferSpeechStarted(item_id="u", audio_start_ms=0)
 
 
 def joined(peer: Peer, rt: Realtime | None = None, **changes: Any) -> Any:
-    return (rt or Realtime()).connect(endpoint=peer.endpoint, dial=peer.dial, **changes)
+    return (rt or Realtime()).connect(endpoint=peer.endpoint, dial=peer.dial, **{"reconnect": False, **changes})
 
 
 # ── connecting ───────────────────────────────────────────────────────────────────────────────────────────────────────

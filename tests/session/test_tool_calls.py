@@ -54,7 +54,7 @@ ANSWER = [
 async def asked(rt: Realtime, *calls: tuple[str, str, str]) -> tuple[Turn, list[Any]]:
     """Ask something, have the model make calls, and give the turn and what was sent after them."""
     peer = Peer()
-    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session:
         asking = asyncio.create_task(session.ask("Please."))
         await peer.heard(ResponseCreate)
         peer.sent.clear()
@@ -158,7 +158,7 @@ async def test_a_tool_that_never_returns_delays_no_event() -> None:
         release.wait(5)
         return "done"
 
-    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session:
         peer.say(*called(("call_1", "block", "{}")))
         await session.wait_for("response.done")
         peer.say(InputAudioBufferSpeechStarted(item_id="u", audio_start_ms=0))
@@ -213,7 +213,7 @@ async def test_a_run_away_turn_is_stopped_with_a_last_answer_without_tools(caplo
         runs.append(n)
         return "nothing yet"
 
-    async with asyncio.timeout(10), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+    async with asyncio.timeout(10), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session:
         asking = asyncio.create_task(session.ask("Please."))
         for number in range(1, 11):
             request = await heard_another(peer, number)
@@ -243,7 +243,7 @@ async def test_a_tool_speaks_while_it_works_and_the_turn_goes_on() -> None:
         yield "found"
         yield Say("Never said: the call is answered first.")
 
-    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session:
         asking = asyncio.create_task(session.ask("Search!"))
         await heard_another(peer, 1)
         peer.say(*in_response(1, ("call_1", "search", "{}")))
@@ -283,7 +283,7 @@ async def test_an_interruption_stops_only_the_tools_that_say_so(on_interrupt: An
         await go_on.wait()
         return "done"
 
-    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session:
         peer.say(*in_response(1, ("call_1", "work", "{}")))
         await entered.wait()
         if by == "speech":
@@ -331,7 +331,7 @@ async def test_a_call_of_a_conversation_that_has_ended_is_reported_and_not_answe
         entered.set()
         await asyncio.Event().wait()
 
-    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session:
         peer.say(*in_response(1, ("call_1", "work", "{}")))
         await entered.wait()
         peer.drop()
@@ -350,7 +350,7 @@ async def test_a_session_counts_how_its_tools_were_used() -> None:
         return 100 // number
 
     calls = [("call_1", "divide", '{"number":5}'), ("call_2", "divide", '{"number":0}'), ("call_3", "multiply", "{}")]
-    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session:
         peer.say(*called(*calls))
         await peer.heard(ResponseCreate)
         used = {name: (usage.calls, usage.failed) for name, usage in session.tools.usage.items()}

@@ -53,7 +53,7 @@ async def sim() -> AsyncIterator[Simulator]:
 
 
 def heard(peer: Peer, **settings: Any) -> Any:
-    return Realtime().transcribe(endpoint=peer.endpoint, dial=peer.dial, **settings)
+    return Realtime().transcribe(endpoint=peer.endpoint, dial=peer.dial, reconnect=False, **settings)
 
 
 def commits(peer: Peer, *item_ids: str) -> None:

@@ -283,7 +283,7 @@ async def test_a_call_that_an_interruption_stops_is_answered() -> None:
 @asynccontextmanager
 async def beside_a_peer(rt: Realtime) -> AsyncIterator[tuple[Session, Peer]]:
     peer = Peer()
-    async with asyncio.timeout(WAIT_S), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+    async with asyncio.timeout(WAIT_S), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session:
         peer.sent.clear()
         yield session, peer
 

@@ -10,7 +10,7 @@ because there are many of them: State fetches the live list once (`pieces`, `arg
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from ...events import server, transcription
@@ -124,6 +124,19 @@ class Conversation:
     def seed_items(self) -> list[Item]:
         """Give what to create in a fresh session, in order."""
         return self.seed().items
+
+    def carry_over(self, ids: Mapping[str, str], call_ids: Mapping[str, str]) -> None:
+        """Go on in a fresh server-side session: take the new ids of what was said again there, and let the rest go.
+
+        Args:
+            ids: The new id of each item that the new session knows, by its old one.
+            call_ids: The new id of each tool call, by its old one.
+        """
+        kept = [item for item in self if item.id in ids]
+        for item in kept:
+            item.id = ids[item.id]
+            item.call_id = call_ids.get(item.call_id, item.call_id)
+        self._store.begin_again(kept)
 
     def edit_plan(
         self, wanted: Sequence[Item | ConversationItem], *, new_id: Callable[[str], str]

@@ -112,6 +112,15 @@ class Store:
             self._keep_images(item)
             previous = item.id
 
+    def begin_again(self, items: Sequence[ConversationItem]) -> None:
+        """Forget everything but these items, which have new ids; the times go on."""
+        began_s = self.began_s
+        Store.__init__(self, retain_image_bytes=self._retain_image_bytes)
+        for item in items:
+            item.response_id = ""
+        self.restore(items)
+        self.began_s = began_s
+
     def remove(self, item_id: str) -> None:
         """Let an item go for good."""
         self.coming.pop(item_id, None)

@@ -1,0 +1,392 @@
+"""The lifeline: the connections of one session, one after the other, so that the session outlives each of them.
+
+Owns which connection and which State are the current ones, what happens when a connection ends (reconnect, or the end),
+and the change to a fresh session before the server's limit. Each new incarnation gets a State of its own, so that
+nothing of a dead one can be sent to it; what outlives both (the conversation under new ids, the usage, the playback) is
+handed over when the new session works. Before it: the session, which says how to dial and to configure; after it:
+`reconnect.py`, which says when to try.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .connection import Connection
+from .dispatcher import Dispatcher
+from .emitter import Emitter
+from .events import local
+from .exceptions import ConnectionLostError, RealtimeError, ServerError, SessionExpired
+from .options import Options
+from .protocol.conversation import Conversation
+from .protocol.core import Core
+from .protocol.resume import Resumption
+from .reconnect import Complaints, Reconnect, may_reconnect, may_retry, reconnect
+from .streams import fail, within
+
+if TYPE_CHECKING:
+    from .transport import Ending, Transport
+
+log = logging.getLogger("realtime_events.session")
+
+REPLAY_TIMEOUT_S = 5.0
+FORCED_AFTER_S = 180.0  # how long a rotation waits for an idle moment
+FINISHED = "rotated: another session goes on"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What the lifeline needs of its session.
+
+    Attributes:
+        core: Makes a State.
+        connection: Makes a connection: of a State, the lanes, and whom to tell of its end.
+        dial: Opens a socket.
+        configure: Tells a new server-side session all that it has to know, and waits until it has confirmed it.
+        swapped: Told the State and the connection of a new incarnation.
+        new_id: Gives a fresh id.
+        on_closed: Called once, when the session has ended for good.
+    """
+
+    core: Callable[[Conversation | None], Core]
+    connection: Callable[[Core, Dispatcher, Callable[[Ending, bool], None]], Connection]
+    dial: Callable[[], Awaitable[Transport]]
+    configure: Callable[[Connection], Awaitable[None]]
+    swapped: Callable[[Core, Connection], None]
+    new_id: Callable[[str], str]
+    on_closed: Callable[[], None]
+
+
+class Lifeline:
+    """The connections of one session.
+
+    Args:
+        means: How to make one.
+        options: Whether and how to reconnect and to rotate.
+        dispatcher: The session's lanes.
+        place: The server's URL without its query: all sessions that want it share its pace.
+        conversation: Where the items go.
+        is_call: Whether the session is attached to a call, whose conversation the server keeps.
+        clock: Gives seconds.
+    """
+
+    def __init__(
+        self,
+        means: Means,
+        *,
+        conversation: Conversation,
+        options: Options,
+        dispatcher: Dispatcher,
+        place: str,
+        is_call: bool,
+        clock: Callable[[], float],
+    ) -> None:
+        self.core = means.core(conversation)
+        self.ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        self._means = means
+        self._options = options
+        self._dispatcher = dispatcher
+        self._place = place
+        self._is_call = is_call
+        self._clock = clock
+        self._complaints = Complaints()
+        self._failed = 0
+        self._is_up = False
+        self._is_closing = False
+        self._opened_s = self._began_s = clock()
+        self._offline: asyncio.Future[None] | None = None
+        self._restoring: asyncio.Task[None] | None = None
+        self._rotating: asyncio.Task[None] | None = None
+        self.connection = self._connection(self.core, dispatcher)
+
+    def _connection(self, core: Core, dispatcher: Dispatcher) -> Connection:
+        made: list[Connection] = []
+        made.append(self._means.connection(core, dispatcher, lambda ending, cut: self._lost(made[0], ending, cut)))
+        return made[0]
+
+    @property
+    def policy(self) -> Reconnect | None:
+        """How a lost connection is made again; None if it is not."""
+        if self._options.kind == "translation":
+            return None  # What was translated so far cannot be said again.
+        wanted = self._options.reconnect
+        return (Reconnect() if wanted is True else None) if isinstance(wanted, bool) else wanted
+
+    @property
+    def _is_replayed(self) -> bool:
+        """Whether a new server-side session is told the conversation again."""
+        return not self._is_call and self._options.kind == "realtime"
+
+    @property
+    def lived_s(self) -> float:
+        """How long the current server-side session has lived."""
+        return self._clock() - self._opened_s
+
+    @property
+    def is_offline(self) -> bool:
+        """Whether the connection is lost, and another is on its way."""
+        return self._offline is not None
+
+    def lost(self) -> Exception:
+        """Give the error for whoever wants something of a session that has ended."""
+        return self.connection.lost()
+
+    # The first connection.
+
+    async def connect(self) -> None:
+        """Open the first connection, and wait for the server's session; passing failures are tried again for a while.
+
+        Raises:
+            TransportError: The server cannot be reached, or refuses.
+            TimeoutError: It did not answer in time.
+        """
+        self.connection.open(await self._dial_patiently())
+        async with within(self._options.connect_timeout_s, "the server sent no session.created"):
+            await self.connection.created
+
+    async def _dial_patiently(self) -> Transport:
+        policy, began_s, attempt = self.policy, self._clock(), 0
+        while True:
+            attempt += 1
+            try:
+                return await self._means.dial()
+            except (RealtimeError, TimeoutError) as error:
+                if policy is None or not may_retry(error):
+                    raise
+                delay_s = policy.delay_s(attempt, error)
+                if self._clock() + delay_s - began_s > self._options.connect_retry_s:
+                    raise
+                log.info("%s; trying again in %.1f s", error, delay_s)
+                await policy.sleep(delay_s)
+
+    def is_open(self) -> None:
+        """Take note that the session works: from now on it is kept."""
+        self._is_up = True
+        self._opened_s = self._began_s = self._clock()
+
+    # The end of a connection.
+
+    def _lost(self, connection: Connection, ending: Ending, cut: bool) -> None:
+        if connection is not self.connection or self.ended.done():
+            return  # One that was never the current one, or no longer is.
+        policy = self.policy
+        if policy is None or not self._is_up or self._is_closing or not self._may_go_on(ending):
+            self.end(ending, cut=cut)
+            return
+        if self.core.exchange.has_progressed:
+            self._failed = 0
+        log.warning("session %s: the connection is lost: %s %s", self.core.session_id, ending.code, ending.reason)
+        self._dispatcher.publish(
+            local.ConnectionLost(
+                code=ending.code,
+                reason=ending.reason,
+                initiator=ending.initiator,
+                response_cut=cut,
+                attempt=self._failed + 1,
+            )
+        )
+        connection.pause_audio()
+        self._tell_doubt(connection)
+        loop = asyncio.get_running_loop()
+        self._offline = loop.create_future()
+        self._restoring = loop.create_task(self._restore(ending, policy), name="realtime_events.session.reconnect")
+
+    def _may_go_on(self, ending: Ending) -> bool:
+        if self._is_call:
+            # The clean end of a sideband is the end of the call.
+            return ending.code != 1000 and not self._failed and may_reconnect(ending)
+        return may_reconnect(ending) and self._complaints.forgives(ending, self._clock())
+
+    def _tell_doubt(self, connection: Connection) -> None:
+        """Name the audio that was written and that no event of the server covers: it may have arrived or not."""
+        if (doubt := connection.audio_in_doubt()) is not None:
+            self._dispatcher.publish(doubt)
+
+    def end(self, ending: Ending, *, cut: bool = False, error: Exception | None = None) -> None:
+        """The session has ended for good: tell every handler, every stream and every wait."""
+        if self.ended.done():
+            return
+        cause = error or ending.error or self.connection.lost()
+        self.connection.end_audio()
+        for call in self.core.exchange.batches.orphan():
+            self._dispatcher.publish(local.ToolOrphaned(call=call))
+        self.ended.set_result(ending)
+        self._dispatcher.publish(
+            local.ConnectionClosed(code=ending.code, reason=ending.reason, initiator=ending.initiator, response_cut=cut)
+        )
+        self._dispatcher.end_waits(cause)
+        if self._offline is not None:
+            fail(self._offline, cause)
+        session_id = self.core.session_id
+        log.info("session %s ended: code %s by the %s, %s", session_id, ending.code, ending.initiator, ending.reason)
+        self._means.on_closed()
+
+    async def close(self, code: int, reason: str) -> None:
+        """End the session; whatever tries to keep it gives up."""
+        self._is_closing = True
+        tasks = [task for task in (self._restoring, self._rotating) if task is not None and not task.done()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=REPLAY_TIMEOUT_S)
+        await self.connection.close(code, reason)
+        if not self.ended.done():
+            self.end(_ending(code, reason))
+
+    # Waiting for it.
+
+    async def online(self) -> Connection:
+        """Give the current connection, as soon as there is one that works.
+
+        Raises:
+            ConnectionLostError: The session has ended.
+        """
+        while self._offline is not None and not self.ended.done():
+            await asyncio.shield(self._offline)
+        if self.ended.done() or self.connection.ended.done():
+            raise self.lost()
+        return self.connection
+
+    def when_online(self, then: Callable[[], None]) -> None:
+        """Do something now or, while the connection is lost, when there is one again."""
+        if self._offline is None:
+            then()
+        else:
+            self._offline.add_done_callback(lambda done: then() if done.exception() is None else None)
+
+    # Another connection.
+
+    async def _restore(self, ending: Ending, policy: Reconnect) -> None:
+        try:
+            await reconnect(ending, self._again, policy=policy, place=self._place, failed=self._failed)
+        except (RealtimeError, TimeoutError) as error:
+            log.error("session %s could not be restored: %s", self.core.session_id, error)
+            self.end(ending, error=error)
+
+    async def _again(self, attempt: int) -> None:
+        self._failed = attempt
+        resumption = Resumption()
+        core, connection = await self._prepare(resumption)
+        self._swap(core, connection, resumption)
+        dropped, in_flight = tuple(resumption.dropped), tuple(resumption.lost_in_flight)
+        self._dispatcher.publish(
+            local.ConnectionRestored(
+                session_id=core.session_id,
+                replayed=tuple(resumption.ids.values()),
+                dropped=dropped,
+                lost_in_flight=in_flight,
+                attempt=attempt,
+            )
+        )
+        log.info("session %s goes on as %s", self._place, core.session_id)
+
+    async def _prepare(self, resumption: Resumption) -> tuple[Core, Connection]:
+        """Make a working session beside the current one; nothing of it is published yet."""
+        core = self._means.core(None)
+        silent = Dispatcher(Emitter(), None, overflow=lambda _: None)
+        connection = self._connection(core, silent)
+        try:
+            connection.open(await self._means.dial())
+            async with within(self._options.connect_timeout_s, "the server sent no session.created"):
+                await connection.created
+            if not self._is_call:
+                await self._means.configure(connection)
+            if self._is_replayed:
+                await self._say_again(core, connection, resumption)
+            if connection.ended.done():
+                raise connection.lost()
+        except BaseException:
+            await connection.close(1000, "not needed")
+            raise
+        return core, connection
+
+    async def _say_again(self, core: Core, connection: Connection, resumption: Resumption) -> bool:
+        """Say what the new session does not know yet, in order, until all is acknowledged; says whether it was anything.
+
+        Raises:
+            ConnectionLostError: The new connection is lost, too.
+        """
+        items = resumption.take(self.core.conversation, self._means.new_id)
+        requests = [connection.request(core.create_item(item), REPLAY_TIMEOUT_S) for item in items]
+        outcomes = await asyncio.gather(*requests, return_exceptions=True)
+        for item, outcome in zip(items, outcomes, strict=True):
+            if isinstance(outcome, ServerError):
+                resumption.refused(str(item.id))
+            elif isinstance(outcome, BaseException) and not isinstance(outcome, TimeoutError):
+                raise outcome
+        return bool(items)
+
+    def _swap(self, core: Core, connection: Connection, resumption: Resumption) -> None:
+        """Put a working session in the place of the current one, between two events."""
+        before, self.core = self.core, core
+        old, self.connection = self.connection, connection
+        before.note_times()
+        if self._is_replayed:
+            before.conversation.carry_over(resumption.ids, resumption.call_ids)
+        core.adopt(before, same_incarnation=self._is_call)
+        connection.speak_to(self._dispatcher)
+        connection.take_over(old)
+        self._means.swapped(core, connection)
+        self._opened_s = self._clock()
+        offline, self._offline = self._offline, None
+        if offline is not None and not offline.done():
+            offline.set_result(None)
+
+    # Rotating.
+
+    def rotate(self) -> None:
+        """Go on in a fresh server-side session at the next idle moment; twice is once."""
+        if self._rotating is None and self._is_up and self._offline is None and not self._is_closing:
+            loop = asyncio.get_running_loop()
+            self._rotating = loop.create_task(self._rotate(), name="realtime_events.session.rotate")
+            self._rotating.add_done_callback(self._rotated)
+
+    def _rotated(self, task: asyncio.Task[None]) -> None:
+        self._rotating = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("session %s could not be rotated yet: %s", self.core.session_id, error)
+
+    async def _rotate(self) -> None:
+        old, forced_s = self.connection, self._clock() + FORCED_AFTER_S
+        await self._idle(old, forced_s)
+        resumption = Resumption()
+        core, connection = await self._prepare(resumption)
+        try:
+            await self._idle(old, forced_s)
+            while await self._say_again(core, connection, resumption):
+                await self._idle(old, forced_s)
+            if old.ended.done() or connection.ended.done():
+                raise ConnectionLostError(1006, "the connection was lost while it was rotated", initiator="network")
+        except BaseException:
+            await connection.close(1000, "not needed")
+            raise
+        before = self.core
+        before.cut(ConnectionLostError(1000, FINISHED, initiator="client"), self._clock())
+        old.carry_out()
+        self._swap(core, connection, resumption)
+        old.speak_to(Dispatcher(Emitter(), None, overflow=lambda _: None))
+        rotated = local.SessionRotated(old_session_id=before.session_id, session_id=core.session_id)
+        self._dispatcher.publish(rotated)
+        log.info("session %s goes on as %s", before.session_id, core.session_id)
+        await old.close(1000, FINISHED)
+
+    async def _idle(self, connection: Connection, until_s: float) -> None:
+        """Wait until nobody speaks, answers or works; for no longer than until a time."""
+        while not connection.ended.done() and not self.core.is_idle(self._clock()) and self._clock() < until_s:
+            try:
+                await self._dispatcher.wait_for(("*",), None, timeout=1.0)
+            except TimeoutError:
+                pass
+
+    def expired(self) -> SessionExpired:
+        """Give the error of a session that has reached the server's limit."""
+        return SessionExpired(self.core.session_id, self.lived_s)
+
+
+def _ending(code: int, reason: str) -> Any:
+    from .transport import Ending
+
+    return Ending(code, reason, "client")
