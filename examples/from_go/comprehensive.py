@@ -316,9 +316,8 @@ async def by_telephone(stage: Stage) -> None:
     call = await stage.sim.ring()
     async with RestClient(stage.sim.endpoint) as rest:
         await rest.accept_call(call.id, {"type": "realtime", "model": MODEL, "instructions": 'Say "Yes."'})
-        endpoint = replace(stage.sim.endpoint, url=f"{stage.sim.url}?call_id={call.id}")
         events = ("output_audio_buffer.*", "input_audio_buffer.dtmf_event_received")
-        async with stage.connect(plain, endpoint=endpoint) as session, session.stream(*events) as news:
+        async with stage.connect(plain, call_id=call.id) as session, session.stream(*events) as news:
             call.press("5")
             show("key", (await anext(news)).event)
             await session.send(ResponseCreate())
