@@ -40,7 +40,7 @@ class Follower:
         self.wanted = wanted
         self.log: list[Event] = []
         self.ended = False
-        self._is_cut = False
+        self.is_cut = False
         self._readers: list[asyncio.Future[None]] = []
 
     def put(self, event: Any) -> None:
@@ -58,7 +58,7 @@ class Follower:
         """Keep from its readers the deltas that they have not read yet."""
         if self.wanted.running is None or self.wanted.running.id not in response_ids:
             return 0
-        self._is_cut = True
+        self.is_cut = True
         return 1
 
     def end(self, error: Exception | None = None) -> None:
@@ -74,12 +74,12 @@ class Follower:
 
     async def read(self) -> AsyncIterator[Event]:
         """Give all events, from the first one on, as they come; after an interruption no more of the waiting deltas."""
-        position, was_cut = 0, self._is_cut
+        position, was_cut = 0, self.is_cut
         while True:
             while position < len(self.log):
                 event = self.log[position]
                 position += 1
-                if was_cut or not self._is_cut or not isinstance(event, DeltaEvent):
+                if was_cut or not self.is_cut or not isinstance(event, DeltaEvent):
                     yield event
             if self.ended:
                 return
@@ -174,7 +174,11 @@ class ResponseHandle:
             if isinstance(event, TEXT):
                 told = True
                 yield event.delta
-            elif isinstance(event, server.ResponseDone) and not told and (text := text_of(event.response)):
+            elif (
+                isinstance(event, server.ResponseDone)
+                and not (told or self._follower.is_cut)
+                and (text := text_of(event.response))
+            ):
                 yield text  # A server that sends no deltas.
 
     async def _audio(self) -> AsyncIterator[bytes]:

@@ -243,7 +243,10 @@ class Playback:
             ConfigurationError: Neither or both are given, or the position is negative or no number.
         """
         value = _position(ms, bytes_)
-        self._line.has_player = True
+        if not self._line.has_player:
+            self._line.has_player = True
+            for waiting in self._tracks.values():
+                waiting.started_s = None  # The clock knew nothing of the player's delay.
         self._reported_s = self._reported_s if now is None else now
         track = self._tracks.get(item_id)
         if track is None:

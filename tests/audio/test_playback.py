@@ -208,6 +208,15 @@ def test_a_player_tells_when_an_item_began_to_be_heard() -> None:
     assert track.started_s == playback.started_s("b") == pytest.approx(11.3)
 
 
+def test_a_players_first_word_corrects_when_its_item_began() -> None:
+    """B23: until then the clock was believed, which knows nothing of a player's delay."""
+    playback = playback_of((10.0, "a", 500))
+    assert playback.started_s("a") == 10.0
+    playback.played("a", ms=0, now=10.02)
+    playback.played("a", ms=20, now=10.06)
+    assert playback.started_s("a") == pytest.approx(10.04)
+
+
 def test_a_player_that_counts_whole_milliseconds_can_report_the_end() -> None:
     """B22: 20.83 ms were received, 20 reported; that is all of it."""
     playback = Playback()

@@ -17,8 +17,6 @@ from realtime_events.hearing import AudioChunk, Chunks
 
 from .room import PCM, SPEECH, Room, audio, created, done, item_done, room
 
-STILL_WRONG = pytest.mark.xfail(reason="not mended yet")
-
 
 def pieces(bytes_: int, item_id: str = "item_a", response_id: str = "resp_1") -> ResponseOutputAudioDelta:
     return ResponseOutputAudioDelta(response_id=response_id, item_id=item_id, delta=b"\1" * bytes_)
@@ -60,7 +58,6 @@ async def test_items_that_take_turns_keep_their_places() -> None:
         ]
 
 
-@STILL_WRONG
 async def test_whoever_begins_to_listen_within_an_item_is_told_the_true_place() -> None:
     """A player that reports by it would else report too little."""
     async with room() as at:
