@@ -43,7 +43,7 @@ class RunningResponse:
     silenced: bool = False
     may_be_asked_for: bool = False
     parts: dict[tuple[str, int], list[str]] = field(default_factory=dict[tuple[str, int], list[str]])
-    audio: dict[str, ConversationItem] = field(default_factory=dict)
+    audio: dict[str, ConversationItem] = field(default_factory=dict[str, "ConversationItem"])
     waiters: list[Any] = field(default_factory=list[Any])
 
     def audio_ms(self) -> float:
