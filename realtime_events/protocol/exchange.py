@@ -232,7 +232,7 @@ class Exchange:
         if wanted.turn is not None and running.turn is not None:
             wanted.turn.follow(running)
             if running.turn is self.turn:
-                self._end(self.turn, "cut", now)
+                self._end(running.turn, "cut", now)
             running.turn = self.turn = wanted.turn
 
     def _tell_begun(self, wanted: Wanted, running: RunningResponse) -> None:
