@@ -80,7 +80,6 @@ class Speech:
     def attach(self, core: Core, connection: Appending) -> None:
         """Go on with a new incarnation of the session."""
         self._core, self._connection = core, connection
-        self._uncommitted_bytes = 0
         connection.audio_is(self._wire)
 
     @property
