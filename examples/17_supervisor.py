@@ -49,7 +49,7 @@ async def listen(endpoint: Endpoint, call_id: str) -> None:
     print(f"end        {ending.reason}")
 
 
-# What follows is the simulated side: a page that makes the call, a user who speaks, and a model that says what one might.
+# What follows is the simulated side: a page that makes the call, a user who speaks, and a model that answers.
 
 answers: asyncio.Queue[str] = asyncio.Queue()
 joined = asyncio.Event()
