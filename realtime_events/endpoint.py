@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 from .exceptions import ConfigurationError
 from .protocol.codec import Kind
 from .protocol.dialect import Dialect
-from .secrecy import Secret, SecretUrl, bare_url, is_secret_field, secret_in_url
+from .secrecy import Secret, bare_url, is_secret_field, secret_in_url
 
 KeySource: TypeAlias = str | Callable[[], str | Awaitable[str]]
 
@@ -69,23 +69,29 @@ class Endpoint:
         # Bound again before anything can fail, so that no traceback with locals shows them.
         api_key = Secret(api_key) if isinstance(api_key, str) else api_key
         headers = {name: Secret(value) if _is_secret(name) else value for name, value in (headers or {}).items()}
-        unwanted, url = secret_in_url(url), url if not secret_in_url(url) else SecretUrl(url)
-        parts = urlsplit(bare_url(url))
-        if parts.scheme not in ("ws", "wss") or not parts.hostname:
-            raise ConfigurationError(f"{bare_url(url)!r} is no WebSocket URL; it should look like {OPENAI_URL}")
-        if unwanted:
-            raise ConfigurationError(f"the URL of {parts.hostname!r} has {unwanted} in it; pass it as api_key=")
+        unwanted = secret_in_url(url)
+        url = bare_url(url) if unwanted else url
         given = {
             "url": url,
-            "api_key": _checked(api_key, "the api_key") if isinstance(api_key, str) else api_key,
+            "api_key": api_key,
             "headers": headers,
             "dialect": dialect,
             "key_header": key_header,
             "model_parameter": model_parameter,
             "is_simulated": is_simulated,
         }
-        for name, value in given.items():
+        for name, value in given.items():  # before anything is refused: a traceback shows `self`, too
             object.__setattr__(self, name, value)
+        self._check(unwanted)
+        if isinstance(api_key, str):
+            object.__setattr__(self, "api_key", _checked(api_key, "the api_key"))
+
+    def _check(self, unwanted: str) -> None:
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("ws", "wss") or not parts.hostname:
+            raise ConfigurationError(f"{bare_url(self.url)!r} is no WebSocket URL; it should look like {OPENAI_URL}")
+        if unwanted:
+            raise ConfigurationError(f"the URL of {parts.hostname!r} has {unwanted} in it; pass it as api_key=")
         if self.is_in_the_clear and not is_loopback(parts.hostname):
             raise ConfigurationError(f"a key would travel unencrypted to {parts.hostname!r}; use wss://")
 

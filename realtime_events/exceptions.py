@@ -96,9 +96,9 @@ class ConnectionLostError(TransportError):
 
     def __init__(self, code: int = 1006, reason: str = "", *, initiator: Initiator = "network") -> None:
         self.code = code
-        self.reason = reason
+        self.reason = hide_keys(reason)
         self.initiator: Initiator = initiator
-        super().__init__(code, reason)
+        super().__init__(code, self.reason)
 
     def __str__(self) -> str:
         why = f": {one_line(self.reason, limit=200)}" if self.reason else ""
@@ -160,13 +160,13 @@ class ServerError(RealtimeError):
         event_id: str | None = None,
         sent_event: object | None = None,
     ) -> None:
-        self.message = message
+        self.message = hide_keys(message)
         self.type = type
         self.code = code
         self.param = param
         self.event_id = event_id
         self.sent_event = sent_event
-        super().__init__(message)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         kind = one_line(" ".join(filter(None, (self.type, self.code))), limit=160)
@@ -192,9 +192,9 @@ class ResponseFailed(RealtimeError):
         self.response = response
         self.type = type
         self.code = code
-        self.message = message
+        self.message = hide_keys(message)
         self.retry_after_s = retry_after_s
-        super().__init__(message)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         kind = one_line(" ".join(filter(None, (self.type, self.code))), limit=160)

@@ -31,7 +31,9 @@ URL_FIELDS: Final = frozenset({"server_url", "target_uri"})
 """Fields whose value may name a user and a password, or carry a key in its query."""
 
 SHORTEST: Final = 8  # a shorter secret is a word that texts are made of
-_KEYS = re.compile(r"\b(?:sk|ek)[-_][\w-]{8,}|\bwhsec_[\w+/=-]{8,}|\bBearer\s+\S{8,}")
+_KEYS = re.compile(
+    r"\b(?:sk|ek)[-_][\w-]{8,}|\bwhsec_[\w+/=-]{8,}|\bBearer\s+\S{8,}|\bBasic\s+(?=\S*[A-Z0-9=])[\w+/=]{8,}"
+)
 _QUERY_KEYS = frozenset({"api_key", "apikey", "key", "token", "access_token", "authorization"})
 
 
@@ -74,7 +76,7 @@ def is_secret_field(name: str) -> bool:
 
 
 def hide_keys(text: str) -> str:
-    """Take out of a text what looks like a key, a client secret, a bearer token or a webhook secret."""
+    """Take out of a text what looks like a key, a client secret, credentials of a header or a webhook secret."""
     return _KEYS.sub(HIDDEN, text)
 
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from ..exceptions import MissingExtra, ToolError, one_line
 from ..logs import logger
 from ..plugin import Plugin
+from ..secrecy import bare_url
 from ..tools.calling import Progress
 from ..tools.options import ToolSettings
 from ..tools.registry import Tool, make_tool
@@ -94,7 +95,7 @@ class McpServer(Plugin):
             how = StdioServerParameters(command=command, args=[*arguments], env=dict(env) if env else None, cwd=cwd)
             return stdio_client(how)
 
-        return cls(" ".join((command, *arguments)), open_streams, prefix=prefix, **options)
+        return cls(command, open_streams, prefix=prefix, **options)
 
     @classmethod
     def http(cls, url: str, *, prefix: str = "", client: Any = None, **options: Unpack[ToolSettings]) -> McpServer:
@@ -112,7 +113,7 @@ class McpServer(Plugin):
 
             return streamable_http_client(url, http_client=client)
 
-        return cls(url, open_streams, prefix=prefix, **options)
+        return cls(bare_url(url), open_streams, prefix=prefix, **options)
 
     async def setup(self, session: Session) -> None:
         """Offer the server's tools in a session; the first one starts the server.

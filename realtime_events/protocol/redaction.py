@@ -40,6 +40,7 @@ _SIGNS = (
     b"whsec_",
     b"\\u00",
     b"Bearer",
+    b"Basic ",
 )
 _TAPED = re.compile(rb'"(audio|delta)":null,"audio_bytes":(\d+)')
 _SPACE = b" \t\r\n"

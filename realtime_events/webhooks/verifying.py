@@ -53,7 +53,7 @@ class Secrets:
     def __init__(self, hidden: Sequence[Secret]) -> None:
         if not hidden or not all(hidden):
             raise ConfigurationError(NO_SECRET)
-        self._keys = tuple(_key(text) for text in hidden)
+        self._keys = tuple(_Hidden(_key(text)) for text in hidden)
 
     def signed(self, text: bytes, candidates: Iterable[bytes]) -> bool:
         """Say whether any secret gives any candidate. Every pair is compared, each in constant time."""
@@ -117,6 +117,13 @@ class _Body(bytes):
 
     def __repr__(self) -> str:
         return f"<{len(self)} B>"
+
+
+class _Hidden(bytes):
+    """A key, which `repr` does not show."""
+
+    def __repr__(self) -> str:
+        return "<secret>"
 
 
 class _Delivery(NamedTuple):
