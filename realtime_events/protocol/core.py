@@ -279,10 +279,10 @@ class Core:
         """Silence what is said and what is still to be heard, and give the truncations that tell the server."""
         cuts = self.playback.interrupt(now)
         running = self.exchange.responses.running.get(self.active_response or "")
+        if not cuts and (running is None or running.silenced):
+            return []
         if running is not None:
             running.silenced = True
-        if running is None and not cuts:
-            return []
         self.output.forget_last()
         self.effects.purge |= {cut.response_id for cut in cuts} | ({running.id} if running is not None else set())
         first = cuts[0] if cuts else None
@@ -465,7 +465,7 @@ class Core:
 
     def _cut_unheard(self, running: RunningResponse, now: float) -> None:
         """Tell the server of items that began after their response was interrupted: nothing of them was heard."""
-        unheard = [item for item in running.audio.values() if item.audio_bytes and item.audio_end_ms is None]
+        unheard = [item for item in running.audio.values() if item.audio_bytes and not self.playback.received_ms(item.id)]
         for item in () if self.server_plays else unheard:
             self.conversation.truncate(item.id, 0, now)
             self.effects.send.append(self._truncation(item.id, 0))
@@ -483,6 +483,8 @@ class Core:
     def output_item_done(self, event: server.ResponseOutputItemDone, now: float) -> None:
         """An item is complete."""
         self.said(event, now)
+        self.playback.done(event.item.id or "")
+        self.output.forget_last()
         self.exchange.output_item_done(event.item, event.response_id, now)
         self._note_hosted(event.item)
         if self._splits_items:

@@ -53,7 +53,6 @@ from .room import (
     words,
 )
 
-STILL_WRONG = pytest.mark.xfail(reason="not mended yet")
 PLAYED = ("handler", "stream", "session.audio", "handle")
 
 
@@ -167,7 +166,6 @@ async def test_nothing_is_truncated_if_everything_was_heard(with_player: bool) -
         assert at.sent() == [] and not [event for event in at.seen if isinstance(event, AudioFlush)]
 
 
-@STILL_WRONG
 async def test_an_item_that_was_heard_to_its_end_keeps_its_transcript_while_the_next_one_is_cut() -> None:
     """B22: the server forgets the transcript of what is truncated."""
     async with room() as at:
@@ -387,7 +385,6 @@ async def test_interrupting_where_nothing_is_said_sends_nothing() -> None:
         assert at.sent() == []
 
 
-@STILL_WRONG
 async def test_two_who_interrupt_at_once_flush_and_truncate_once() -> None:
     """B22."""
     async with room() as at:
