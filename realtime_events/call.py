@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .events.server import InputAudioBufferDtmfEventReceived
 from .events.webhooks import SipHeader
-from .exceptions import ConfigurationError, LocalProtocolError, RestError
+from .exceptions import ConfigurationError, HandshakeError, LocalProtocolError, RestError
 from .logs import logger
 
 if TYPE_CHECKING:
@@ -38,6 +38,11 @@ REST_TIMEOUT_S = 10.0
 def has_ended(ending: Ending) -> bool:
     """Say whether a connection ended because the call did."""
     return ending.initiator == "server" and ending.reason == CALL_ENDED
+
+
+def is_over(error: BaseException) -> bool:
+    """Say whether a sideband could not be attached again because there is no such call any more."""
+    return isinstance(error, HandshakeError) and error.status == 404
 
 
 class Call:

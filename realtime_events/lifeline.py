@@ -12,9 +12,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from .call import CALL_ENDED, has_ended, is_over
 from .connection import Connection
 from .dispatcher import Dispatcher
 from .emitter import Emitter
@@ -96,6 +97,7 @@ class Lifeline:
         self._failed = 0
         self._is_up = False
         self._is_closing = False
+        self._cause: Exception | None = None
         self._opened_s = self._began_s = clock()
         self._offline: asyncio.Future[None] | None = None
         self._restoring: asyncio.Task[None] | None = None
@@ -132,7 +134,7 @@ class Lifeline:
 
     def lost(self) -> Exception:
         """Give the error for whoever wants something of a session that has ended."""
-        return self.connection.lost()
+        return self._cause or self.connection.lost()
 
     # The first connection.
 
@@ -196,8 +198,9 @@ class Lifeline:
 
     def _may_go_on(self, ending: Ending) -> bool:
         if self._is_call:
-            # The clean end of a sideband is the end of the call.
-            return ending.code != 1000 and not self._failed and may_reconnect(ending)
+            # Once, until there is progress: two that drive each other out of a call shall not go on for ever.
+            again = not self._failed or self.core.exchange.has_progressed
+            return again and not has_ended(ending) and may_reconnect(ending)
         return may_reconnect(ending) and self._complaints.forgives(ending, self._clock())
 
     def _tell_doubt(self, connection: Connection) -> None:
@@ -209,7 +212,7 @@ class Lifeline:
         """The session has ended for good: tell every handler, every stream and every wait."""
         if self.ended.done():
             return
-        cause = error or ending.error or self.connection.lost()
+        cause = self._cause = error or ending.error or self.connection.lost()
         self.connection.end_audio()
         for call in self.core.exchange.batches.orphan():
             self._dispatcher.publish(local.ToolOrphaned(call=call))
@@ -263,6 +266,10 @@ class Lifeline:
         try:
             await reconnect(ending, self._again, policy=policy, place=self._place, failed=self._failed)
         except (RealtimeError, TimeoutError) as error:
+            if self._is_call and is_over(error):
+                over = replace(ending, code=1000, reason=CALL_ENDED, initiator="server")
+                self.end(over, error=ConnectionLostError(over.code, over.reason, initiator=over.initiator))
+                return
             log.error("session %s could not be restored: %s", self.core.session_id, error)
             self.end(ending, error=error)
 
@@ -304,7 +311,7 @@ class Lifeline:
         return core, connection
 
     async def _say_again(self, core: Core, connection: Connection, resumption: Resumption) -> bool:
-        """Say what the new session does not know yet, in order, until all is acknowledged; says whether it was anything.
+        """Say what the new session does not know yet, in order, until all is acknowledged; says whether there was any.
 
         Raises:
             ConnectionLostError: The new connection is lost, too.

@@ -19,6 +19,7 @@ from realtime_events import (
 )
 from realtime_events.call import CALL_ENDED, Call
 from realtime_events.events import OutputAudioBufferCleared
+from realtime_events.reconnect import Reconnect
 from realtime_events.session import dial_websocket
 from realtime_events.simulator import IncomingCall, Say, ScriptBrain, Simulator, Step
 
@@ -85,6 +86,60 @@ async def test_the_end_of_the_call_is_the_end_of_the_session_and_no_failure(
     assert names[-1] == "connection.closed"
     assert [event.reason for event in closed] == [CALL_ENDED]
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+def losing(lost: list[Any]) -> Any:
+    """Gives a way to dial that keeps the doors, so that a test can break them."""
+
+    async def dial(url: str, headers: dict[str, str], options: Options) -> Any:
+        lost.append(await dial_websocket(url, headers, options))
+        return lost[-1]
+
+    return dial
+
+
+AT_ONCE = Reconnect(jitter=lambda: 0.0)
+
+
+async def test_a_lost_sideband_is_attached_again_to_the_same_call(sim: Simulator) -> None:
+    """B42: it is the same conversation on the server, so nothing is told again; a second loss in a row is the end."""
+    doors: list[Any] = []
+    call = await accepted(sim)
+    rt = Realtime(instructions="Sing.")
+    async with (
+        asyncio.timeout(10),
+        rt.connect(endpoint=sim.endpoint, call_id=call.id, dial=losing(doors), reconnect=AT_ONCE) as session,
+    ):
+        session_id = session.id
+        await session.ask("Hello!")
+        for _ in range(2):
+            restored = asyncio.create_task(session.wait_for("connection.restored"))
+            await asyncio.wait({restored}, timeout=0)
+            doors[-1].abort()
+            assert (await restored).session_id == session_id
+            await session.ask("Are you still there?")  # That is progress.
+        call.press("7")
+        assert await session.gather(1) == "7"
+        assert sent(sim).count("session.update") == 1
+        assert sent(sim).count("conversation.item.create") == 3
+    assert len(doors) == 3
+
+
+async def test_a_call_that_ends_while_its_sideband_is_lost_has_ended(
+    sim: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """B40: nobody is there to attach to any more; that is the end of the call, too, and no failure."""
+    doors: list[Any] = []
+    call = await accepted(sim)
+    connecting = Realtime().connect(endpoint=sim.endpoint, call_id=call.id, dial=losing(doors), reconnect=AT_ONCE)
+    async with asyncio.timeout(10), connecting as session:
+        doors[-1].abort()
+        call.hang_up()
+        ending = await session.wait_closed()
+        with pytest.raises(ConnectionLostError, match=CALL_ENDED):
+            await session.ask("Are you there?")
+    assert (ending.code, ending.reason, ending.initiator) == (1000, CALL_ENDED, "server")
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 async def test_serve_returns_when_the_call_ends(sim: Simulator) -> None:
