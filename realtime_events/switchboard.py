@@ -38,6 +38,7 @@ MOST_CALLS = 100
 DRAIN_S = 30.0
 DECISION_TIMEOUT_S = 20.0
 HANG_UP_TIMEOUT_S = 5.0
+REFUSAL_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +172,9 @@ class Switchboard:
         except Exception:  # the application's own function, or what it wants of connect()
             log.exception("call %s is refused: deciding on it failed", _shown(incoming.call_id))
             return FAILED
+        except asyncio.CancelledError:  # the process ends; nobody is left ringing
+            await self._refuse(incoming.call_id, NOT_THERE)
+            raise
 
     async def _asked(self, incoming: IncomingCall) -> Decision:
         given = self._on_call(incoming) if self._on_call is not None else None
@@ -208,14 +212,17 @@ class Switchboard:
             if error.status is None or error.status >= 500:
                 await _hang_up(call)  # It may have been accepted; nobody shall talk to a model without its tools.
             return False
+        except asyncio.CancelledError:  # the process ends, and the answer was on its way
+            await _hang_up(call)
+            raise
         return True
 
     async def _refuse(self, call_id: str, reject: Reject) -> None:
         try:
-            async with Call(call_id, self._endpoint, self._options).rest() as rest:
+            async with asyncio.timeout(REFUSAL_TIMEOUT_S), Call(call_id, self._endpoint, self._options).rest() as rest:
                 await rest.reject_call(call_id, reject.status_code)
-        except RealtimeError as error:
-            log.warning("call %s could not be refused: %s", _shown(call_id), error)
+        except (RealtimeError, TimeoutError) as error:
+            log.warning("call %s could not be refused: %s", _shown(call_id), error or type(error).__name__)
 
 
 def _shown(call_id: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from realtime_events import ConfigurationError, Realtime, Reject, TransportError
+from realtime_events import ConfigurationError, Realtime, Reject, RestClient, TransportError
 from realtime_events.call import CALL_ENDED
 from realtime_events.simulator import Call, Say, ScriptBrain, Simulator, Step
 from realtime_events.webhooks import IncomingCall, UnknownWebhook
@@ -205,6 +205,41 @@ async def test_the_end_of_the_process_waits_for_calls_and_then_hangs_up(sim: Sim
         assert line.board.sessions == []
         assert two.is_closed
     assert (first.state, second.state) == ("ended", "ended")
+
+
+async def test_a_call_on_which_nobody_has_decided_at_the_end_is_refused(sim: Simulator) -> None:
+    """B50: the caller is not left ringing."""
+    asked = asyncio.Event()
+
+    async def decide(call: IncomingCall) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    async with serving(Realtime(), sim, on_call=decide, drain_s=0.0) as line:
+        call = await line.ring()
+        await asked.wait()
+        await line.drained()
+    assert (call.state, call.reject_code) == ("rejected", 480)
+
+
+async def test_a_call_whose_acceptance_is_in_doubt_at_the_end_is_hung_up(
+    sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B50: the server has accepted it, and its answer has not come."""
+    accepted, accept = asyncio.Event(), RestClient.accept_call
+
+    async def never_answers(rest: RestClient, call_id: str, session: Any) -> None:
+        await accept(rest, call_id, session)
+        accepted.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(RestClient, "accept_call", never_answers)
+    async with serving(Realtime(), sim, drain_s=0.0) as line:
+        call = await line.ring()
+        await accepted.wait()
+        assert call.state == "active"
+        await line.drained()
+    assert call.state == "ended"
 
 
 async def test_after_the_end_no_task_is_left(sim: Simulator) -> None:
