@@ -1,7 +1,7 @@
 """Barge-in: the user speaks while the assistant is heard, and both sides go on from the word that was really heard.
 
-Turn detection is switched while the session runs: by silence (server VAD), by meaning (semantic VAD), not at all. At the
-end nobody says anything, and the server tells so by an event of its own.
+Turn detection is switched while the session runs: by silence (server VAD), by meaning (semantic VAD), not at all. At
+the end nobody says anything, and the server tells so by an event of its own.
 
 python 13_barge_in.py [speech.wav]
 
@@ -103,6 +103,7 @@ class Weatherman:
     """What the simulator says: the same at length, so that there is something to interrupt."""
 
     def plan(self, request: Request) -> list[Say]:
+        """Give the answer to the last thing that was said."""
         asked = request.conversation[-1].content or () if request.conversation else ()
         is_short = any(part.text == "Are you there?" for part in asked)
         return [Say("Yes." if is_short else ANSWER)]
