@@ -156,7 +156,8 @@ async def test_a_page_that_leaves_takes_its_session_along(serve_pages: ServePage
 async def test_the_page_hears_when_the_session_ends(serve_pages: ServePages) -> None:
     """Its socket is closed."""
     async with asyncio.timeout(20), Simulator() as sim:
-        async with serve_pages(application(), endpoint=sim.endpoint, relay=True) as site, site.relay() as socket:
+        settings: dict[str, Any] = {"endpoint": sim.endpoint, "relay": True, "reconnect": False}
+        async with serve_pages(application(), **settings) as site, site.relay() as socket:
             await sim.stop()
             message = await socket.receive()
     assert message.type is aiohttp.WSMsgType.CLOSE
