@@ -55,6 +55,7 @@ from realtime_events.simulator import ClipRecogniser, McpServer, Simulator, Tone
 
 DEADLINE_S, SCENE_S = 120, 10
 MODEL = "gpt-realtime-2.1"
+TWELVE = "One two three four five six seven eight nine ten eleven twelve."
 RECORDED = "Hello! What is the weather in Bern today?"
 
 
@@ -239,7 +240,7 @@ async def ask_for_a_function(session: Session) -> None:
 
 async def cancel(session: Session) -> None:
     """Start a response, and cancel it by its id once it is heard."""
-    await session.add_item(user("Please repeat: one two three four five six seven eight nine ten eleven twelve."))
+    await session.add_item(user(f"Please repeat: {TWELVE}"))
     async with session.respond() as response:
         async for _ in response.audio:
             break
@@ -322,7 +323,8 @@ async def by_telephone(stage: Stage) -> None:
             show("key", (await anext(news)).event)
             await session.send(ResponseCreate())
             show("the server plays", [(await anext(news)).type for _ in range(2)])
-            await session.send(ResponseCreate())
+            longer = ResponseCreateParams(instructions=f'Say "{TWELVE}"')
+            await session.send(ResponseCreate(response=longer))
             await anext(news)
             await session.send(OutputAudioBufferClear())
             show("and stops at once", (await anext(news)).type)
