@@ -1,6 +1,6 @@
 // Opens the page in headless Chromium, whose microphone is a WAV file, talks, and prints what was seen as JSON.
-//   node talk_in_chromium.js <playwright-core> <chromium> <wav> <url>
-const [, , playwright, executablePath, wav, url] = process.argv;
+//   node talk_in_chromium.js <playwright-core> <chromium> <wav> <url> [<page of the other end of a WebRTC call>]
+const [, , playwright, executablePath, wav, url, otherEnd] = process.argv;
 const { chromium } = require(playwright);
 
 (async () => {
@@ -12,6 +12,7 @@ const { chromium } = require(playwright);
       `--use-file-for-fake-audio-capture=${wav}%noloop`,
       "--autoplay-policy=no-user-gesture-required",
       "--no-sandbox",
+      "--disable-features=WebRtcHideLocalIpsWithMdns",
     ],
   });
   const page = await browser.newPage();
@@ -31,6 +32,8 @@ const { chromium } = require(playwright);
       seen.texts.push(payload.slice(0, 2000));
     });
   });
+  const other = otherEnd && (await browser.newPage());
+  if (other) await other.goto(otherEnd);
   await page.goto(url);
   seen.source = await page.content();
   await page.click("#talk");
@@ -41,6 +44,7 @@ const { chromium } = require(playwright);
   seen.you = await page.locator(".you").allTextContents();
   seen.assistant = await page.locator(".assistant").allTextContents();
   seen.state = await page.textContent("#state");
+  if (other) seen.energy = await other.evaluate(() => energyHeard());
   await page.click("#talk");
   seen.button = await page.textContent("#talk");
   if (process.env.SHOT) await page.screenshot({ path: process.env.SHOT });
