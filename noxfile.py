@@ -198,6 +198,32 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def sbom(session: nox.Session) -> None:
+    """Writes `dist/sbom.json`: what a plain install brings, as CycloneDX 1.6."""
+    session.install(*group("sbom"))
+    plain = Path(session.create_tmp()).resolve() / "plain"
+    shutil.rmtree(plain, ignore_errors=True)
+    session.run("python", "-m", "venv", "--without-pip", str(plain))
+    session.run("python", "-m", "pip", "--python", str(plain), "install", "--quiet", ".")
+    (ROOT / "dist").mkdir(exist_ok=True)
+    session.run(
+        *("cyclonedx-py", "environment", str(plain), "--pyproject", "pyproject.toml"),
+        *("--spec-version", "1.6", "--output-reproducible", "--output-file", "dist/sbom.json"),
+    )
+
+
+@nox.session(python="3.13", default=False)
+def fuzz(session: nox.Session) -> None:
+    """Feeds every target of `fuzz/` for half a minute each; `-- frame -max_total_time=600` feeds one for longer."""
+    session.install("-e", ".", *group("test", "fuzz"))
+    if session.posargs:
+        session.run("python", "-m", "fuzz", *session.posargs)
+        return
+    for target in ("frame", "path", "taped", "arguments", "webhook", "tape", "conversation"):
+        session.run("python", "-m", "fuzz", target, "-max_total_time=30", "-verbosity=0")
+
+
+@nox.session(default=False)
 def nightly(session: nox.Session) -> None:
     """Runs the suite with its long tests and with many more generated inputs."""
     session.install("-e", ".[cli]", *group("test"))

@@ -1,0 +1,1 @@
+"""Fuzzing: whatever bytes come from outside, no target raises what it does not promise."""

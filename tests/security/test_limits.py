@@ -1,0 +1,126 @@
+"""Limits: each at its edge, one less and one more."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from realtime_events import Endpoint, HandshakeError, Realtime, RestClient, RestError, ServerError, ToolArgumentsError
+from realtime_events.connection import WARNINGS_PER_SESSION
+from realtime_events.exceptions import WebhookVerificationError, one_line
+from realtime_events.logs import LINE_CHARACTERS, logger
+from realtime_events.rest import Retry
+from realtime_events.simulator.calls import signed
+from realtime_events.testing import Peer
+from realtime_events.tools.arguments import MAX_ARGUMENTS, decode_object
+from realtime_events.tools.output import MAX_OUTPUT_BYTES, encode_output
+from realtime_events.transport import BODY_EXCERPT_BYTES, dial
+from realtime_events.webhooks import verify_webhook
+from realtime_events.webhooks.verifying import MOST_BODY_BYTES
+
+
+def object_of(size: int) -> str:
+    """Gives a JSON object of so many characters."""
+    return '{"a":"' + "x" * (size - 8) + '"}'
+
+
+def test_a_tools_arguments_are_taken_up_to_64_ki_characters() -> None:
+    """B48: one more is refused before it is parsed."""
+    assert MAX_ARGUMENTS == 64 * 1024
+    assert decode_object("t", object_of(MAX_ARGUMENTS))
+    with pytest.raises(ToolArgumentsError, match="65,537 characters"):
+        decode_object("t", object_of(MAX_ARGUMENTS + 1))
+
+
+@pytest.mark.parametrize("letter", ["x", "ä"])
+def test_a_tools_output_is_sent_up_to_256_kib_and_cut_beyond(letter: str) -> None:
+    """B48: in bytes of UTF-8, never within a character, and the model is told."""
+    whole = letter * (MAX_OUTPUT_BYTES // len(letter.encode()))
+    assert MAX_OUTPUT_BYTES == 256 * 1024
+    assert encode_output(whole) == whole
+    cut = encode_output(whole + "x")
+    assert "cut: 262,145 bytes in all" in cut
+    assert len(cut.encode()) <= MAX_OUTPUT_BYTES
+
+
+@pytest.mark.parametrize(("more", "status"), [(0, None), (1, 413)])
+def test_a_webhooks_body_is_taken_up_to_256_kib(more: int, status: int | None) -> None:
+    """B48: one more byte is refused whatever its signature."""
+    empty = b'{"id":"evt_1","type":"app.x","pad":""}'
+    body = empty.replace(b'""}', b'"' + b"x" * (MOST_BODY_BYTES - len(empty) + more) + b'"}')
+    now, secret = int(time.time()), "test-secret"
+    headers = signed(body, webhook_id="wh_1", unix_s=now, secret=secret)
+    assert len(body) == 256 * 1024 + more
+    try:
+        assert verify_webhook(body, headers, secret=secret, now=now).id == "evt_1"
+        refused = None
+    except WebhookVerificationError as error:
+        refused = error.status
+    assert refused == status
+
+
+async def serving(status: int, body: bytes) -> tuple[web.AppRunner, str]:
+    """Serves one answer."""
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(status=status, body=body, content_type="application/json")
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    return runner, f"ws://127.0.0.1:{runner.addresses[0][1]}/v1"
+
+
+@pytest.mark.parametrize("more", [0, 1])
+async def test_an_answer_of_rest_is_taken_up_to_its_limit(more: int) -> None:
+    """B48: one more byte is an error, and no more than that is kept."""
+    body = b'{"value":"ek_made","expires_at":1,"session":{}}'
+    runner, url = await serving(200, body)
+    retry = Retry(attempts=1)
+    async with RestClient(Endpoint(url=url), max_body_bytes=len(body) - more, retry=retry) as rest, asyncio.timeout(10):
+        if more:
+            with pytest.raises(RestError, match="more than 46 bytes"):
+                await rest.create_client_secret()
+        else:
+            assert (await rest.create_client_secret()).value == "ek_made"
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+async def test_of_a_refused_handshake_2_048_bytes_are_kept(more: int) -> None:
+    """B48: whatever page stands behind it."""
+    runner, url = await serving(404, b"x" * (BODY_EXCERPT_BYTES + more))
+    with pytest.raises(HandshakeError) as caught:
+        await dial(url, {})
+    assert len(caught.value.body) == 2048 + min(more, 0)
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_what_a_server_says_is_shown_up_to_500_characters(more: int, caplog: pytest.LogCaptureFixture) -> None:
+    """B48: in a sentence; a value in a log line has 1,000."""
+    said = str(ServerError("x" * (500 + more), type="e"))
+    assert said.count("x") == 500 - (more > 0) + min(more, 0)
+    assert said.endswith("…") == (more > 0)
+    logger("security").warning("%s", "y" * (LINE_CHARACTERS + more))
+    assert len(caplog.messages[0]) == 1_000 + min(more, 0)
+    assert len(one_line("z" * 10_000_000, limit=3)) == 3
+
+
+async def test_a_session_warns_of_a_hundred_kinds_of_odd_frames(caplog: pytest.LogCaptureFixture) -> None:
+    """B01, B48: the hundred and first is published, and not logged."""
+    peer, rt, heard = Peer(), Realtime(), list[Any]()
+    rt.on("event.unknown", heard.append)
+    async with asyncio.timeout(10), rt.connect(endpoint=peer.endpoint, dial=peer.dial) as session:
+        waiting = asyncio.create_task(session.wait_for("event.unknown", when=lambda event: event.type == "x.100"))
+        await asyncio.sleep(0)
+        peer.say(*({"type": f"x.{number}"} for number in range(WARNINGS_PER_SESSION + 1)))
+        await waiting
+    assert len(heard) == 101
+    assert sum("unknown event" in message for message in caplog.messages) == WARNINGS_PER_SESSION == 100
