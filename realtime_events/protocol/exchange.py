@@ -63,11 +63,20 @@ class Exchange:
         turn = self._new_turn(now, _words_of(item))
         self._turn_waiters[turn] = waiter
         wanted = Wanted(self.new_request(), turn=turn, said=(self._core.create_item(item),))
-        # Said at once, unless the model would hear it together with another question that still waits to be heard.
-        if policy != "cancel_active" and not any(other.turn for other in self.responses.waiting()):
+        if policy == "queue":
+            wanted.after = self._last_turn()
+        # Said at once, unless the model would hear it together with what was asked before, or in a tool round of that.
+        if policy != "cancel_active" and wanted.after is None:
             self._say(wanted)
         self.want(wanted, now, policy)
         return turn
+
+    def _last_turn(self) -> Turn | None:
+        """Give the turn that a question waits for; none while tools run, since one of them may be asking."""
+        if self.turn is not None and self.batches.hold(self.turn):
+            return None
+        turns = [wanted.turn for wanted in self.responses.waiting() if wanted.turn is not None]
+        return turns[-1] if turns else self.turn
 
     def answer_speech(self, now: float, waiter: Any) -> Turn:
         """Begin a turn with what was said and committed: the request for a response, as soon as none is active."""
@@ -312,6 +321,7 @@ class Exchange:
         turn.mark("done", now)
         self._effects.after.append(local.TurnDone(turn=turn))
         self._settle(self._turn_waiters.pop(turn, None), outcome or turn)
+        self.serve()
 
     def cut(self, error: Exception, now: float) -> bool:
         """End everything because the connection ended; says whether a response was running."""
@@ -452,7 +462,7 @@ class Exchange:
             return False
         if batch.turn is not None and batch.turn.rounds > self.batches.limits.rounds_per_turn:
             return False  # The last response, without tools, was asked for before, and called tools all the same.
-        if any(wanted.is_plain for wanted in self.responses.owed):
+        if any(wanted.is_plain and wanted.may_begin for wanted in self.responses.owed):
             return False  # The response that is owed already will hear the outputs.
         if batch.when_done == "silent":
             return not self._is_busy(batch.turn)
@@ -464,7 +474,7 @@ class Exchange:
         return self._core.user_speaking or self.responses.busy or self._spoken is not None or newer
 
     def _goes_on(self, turn: Turn) -> bool:
-        return self.responses.busy or bool(self.responses.owed) or self.batches.hold(turn)
+        return self.responses.busy or any(wanted.may_begin for wanted in self.responses.owed) or self.batches.hold(turn)
 
     def _follow_up(self, batch: Batch, now: float) -> None:
         """Ask for one response; the last one of a run-away turn without tools."""

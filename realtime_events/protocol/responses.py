@@ -39,6 +39,7 @@ class Wanted:
     Attributes:
         event: The request; another one after it was refused and is made again.
         turn: The turn that it answers, where `ask()` began one.
+        after: The turn that must be over before, its tool rounds included.
         said: What goes out before the request.
         waiter: Told once it has begun (of its `RunningResponse`), or why it will not; None if nobody asks.
         end_waiter: Given the `Response` when it has ended.
@@ -50,6 +51,7 @@ class Wanted:
 
     event: client.ResponseCreate
     turn: Turn | None = None
+    after: Turn | None = None
     said: tuple[ClientEvent, ...] = ()
     is_said: bool = False
     waiter: Any = None
@@ -60,6 +62,11 @@ class Wanted:
     retried: bool = False
     dropped: bool = False
     running: RunningResponse | None = None
+
+    @property
+    def may_begin(self) -> bool:
+        """Whether the turn that it waits for, if any, is over."""
+        return self.after is None or self.after.status != "running"
 
     @property
     def in_band(self) -> bool:
@@ -97,10 +104,12 @@ class Responses:
 
     def serve(self) -> Wanted | None:
         """Take the next in-band response that is owed, if none stands against it; it has been asked for then."""
-        if self.busy or not self.owed:
+        first = next((wanted for wanted in self.owed if wanted.may_begin), None)
+        if self.busy or first is None:
             return None
-        self.asked = self.owed.pop(0)
-        return self.asked
+        self.owed.remove(first)
+        self.asked = first
+        return first
 
     def drop(self, wanted: Wanted) -> bool:
         """Forget a wish that has not been sent yet; says whether it was one."""

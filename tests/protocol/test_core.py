@@ -382,9 +382,9 @@ def test_asks_never_make_two_in_band_responses_at_once() -> None:
     bench.ask("One?", "first")
     bench.hear(created(1))
     bench.ask("Two?", "second")
-    assert bench.kinds() == ["message", "response.create", "message"]
+    assert bench.kinds() == ["message", "response.create"]
     bench.hear(done(1))
-    assert bench.kinds()[3:] == ["response.create"]
+    assert bench.kinds()[2:] == ["message", "response.create"]
     bench.hear(created(2), delta("2", 2), done(2))
     assert [(waiter, turn.user_text) for waiter, turn in bench.settled] == [("first", "One?"), ("second", "Two?")]
 
@@ -540,7 +540,7 @@ def test_an_ask_that_was_given_up_before_its_response_was_asked_for_asks_for_non
     bench.core.give_up(turn, 0.0)
     bench.drain()
     bench.hear(done(1))
-    assert bench.kinds() == ["message"] and turn.status == "cut"
+    assert bench.kinds() == [] and turn.status == "cut"
 
 
 def test_an_ask_whose_item_is_refused_fails() -> None:

@@ -19,6 +19,7 @@ from realtime_events import (
     ResponseFailed,
     ServerError,
     Session,
+    system,
 )
 from realtime_events.events import (
     AudioFlush,
@@ -676,6 +677,48 @@ async def test_two_asks_are_answered_one_after_the_other_and_do_not_hear_each_ot
             stage.text(f"resp_{n}", str(n))
             stage.end(f"resp_{n}")
         assert [(turn.user_text, turn.text) for turn in await asking] == [("One?", "1"), ("Two?", "2")]
+
+
+@pytest.mark.parametrize("is_slow", [False, True])
+async def test_a_second_ask_waits_for_the_tool_rounds_of_the_first(is_slow: bool) -> None:
+    """B12, B32: each gets its own answer, however long the tool takes."""
+    rt, go = Realtime(), asyncio.Event()
+
+    @rt.tool
+    async def get_weather(city: str) -> str:
+        """Look up the current weather."""
+        await go.wait()
+        return "18 °C"
+
+    steps = [Step(emit=[Call("get_weather", '{"city":"Bern"}')]), Step(emit=[Say("Mild.")]), Step(emit=[Say("Noon.")])]
+    async with asyncio.timeout(10), Simulator(script=steps, pace=None) as sim:
+        async with rt.connect(endpoint=sim.endpoint) as session, session.stream("response.done") as ends:
+            asking = asyncio.gather(session.ask("Weather?"), session.ask("And the time?"))
+            if is_slow:
+                await anext(ends)
+                await session.add_item(system("Everything before has been heard."))
+            go.set()
+            assert [(turn.status, turn.text) for turn in await asking] == [
+                ("completed", "Mild."),
+                ("completed", "Noon."),
+            ]
+        sim.assert_done()
+
+
+async def test_a_tool_may_ask_and_does_not_wait_for_the_turn_that_waits_for_it() -> None:
+    """B12: even where another question waits for that turn."""
+    rt = Realtime()
+
+    @rt.tool
+    async def second_opinion(session: Session) -> str:
+        """Ask once more."""
+        return (await session.ask("Are you sure?")).text
+
+    steps = [Step(emit=[Call("second_opinion", "{}")]), Step(emit=[Say("Yes.")]), *[Step(emit=[Say("Fine.")])] * 2]
+    async with asyncio.timeout(10), Simulator(script=steps, pace=None) as sim:
+        async with rt.connect(endpoint=sim.endpoint) as session:
+            first, second = await asyncio.gather(session.ask("Sure?"), session.ask("And then?"))
+            assert [call.output for call in first.tool_calls] == ["Yes."] and second.status == "completed"
 
 
 async def test_an_ask_that_cannot_be_said_leaves_nothing_behind() -> None:
