@@ -11,7 +11,7 @@ import inspect
 import os
 import signal
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, suppress
 from dataclasses import fields, replace
 from functools import partial
@@ -35,7 +35,9 @@ from .plugin import Plugin, load_plugin
 from .prices import Prices
 from .protocol import dialect
 from .protocol.lines import Line
-from .recorder import Header, Recording, Replay, TapeWriter, recorded
+from .protocol.resume import merged
+from .recorder import Header, Recording, Replay, Tape, TapeWriter, recorded
+from .recorder.resuming import Resumed
 from .session import Session, dial_websocket, with_voice
 from .tools.registry import ToolRegistry
 from .transcription import (
@@ -338,8 +340,33 @@ class Realtime(Emitter):
             changes=changes,
         )
 
+    def resume(self, tape: str | os.PathLike[str] | Tape, **changes: Any) -> Connecting:
+        """Go on with a session whose process has died, from its tape: `async with rt.resume("call.jsonl") as session`.
+
+        The new session is told the taped configuration and conversation; its usage is counted on from the taped one, and
+        the tools are this application's. What was lost is said by `connection.restored` and, for each tool call that was
+        left without an answer, by `tool.orphaned`; both are published when the session is open. A torn end of the tape
+        is dropped. The tape itself stays as it is: `record` another one to be able to resume again.
+
+        Args:
+            tape: What `connect(record=...)` has written.
+            changes: As of `connect`.
+
+        Raises:
+            ConfigurationError: It is no tape, or none of a realtime session.
+        """
+        resumed = Resumed.of(tape if isinstance(tape, Tape) else os.fspath(tape))
+        config = merged(self.config, resumed.config)
+        known = {"session": config, "conversation": resumed.conversation}
+        if resumed.model:
+            known["model"] = resumed.model
+        return Connecting(self, {**known, "resumed": resumed, **changes})
+
     def run(self, **changes: Any) -> Ending:
-        """Connect and block until SIGINT, SIGTERM or the end of the session; says how the session ended."""
+        """Connect and block until SIGINT, SIGTERM or the end of the session; says how the session ended.
+
+        SIGTERM drains: the turn that runs may end within ten seconds. A second signal closes at once.
+        """
         return asyncio.run(self.serve(**changes))
 
     async def serve(self, **changes: Any) -> Ending:
@@ -387,6 +414,8 @@ class Realtime(Emitter):
             dial=dial,
             clock=clock,
         )
+        if (resumed := changes.get("resumed")) is not None:
+            session.take_up(resumed)
         if taping is not None:
             taping.writer.on_stop = partial(_tell_stopped, session)
             session.prepared.append(taping)
@@ -476,17 +505,18 @@ async def _closed(plugin: Plugin, session: Session) -> None:
 
 @asynccontextmanager
 async def _closed_by_signals(session: Session) -> AsyncGenerator[None]:
-    """Close the session on SIGINT and SIGTERM while the block runs."""
+    """Close the session on SIGINT, drain it on SIGTERM, while the block runs; a second signal closes it at once."""
     loop = asyncio.get_running_loop()
-    closing: set[asyncio.Task[None]] = set()
+    closing: list[asyncio.Task[None]] = []
 
-    def close() -> None:
-        closing.add(loop.create_task(session.close(), name="realtime_events.app.signal"))
+    def close(end: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        ending = session.close() if closing else end()
+        closing.append(loop.create_task(ending, name="realtime_events.app.signal"))
 
     handled: list[signal.Signals] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number, end in ((signal.SIGINT, session.close), (signal.SIGTERM, session.drain)):
         with suppress(NotImplementedError, ValueError, RuntimeError):  # Windows, or not the main thread
-            loop.add_signal_handler(number, close)
+            loop.add_signal_handler(number, close, end)
             handled.append(number)
     try:
         yield

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from .overloads import StreamOf, WaitFor
     from .plugin import Plugin
     from .prices import Cost
+    from .recorder.resuming import Resumed
     from .transport import Ending, Transport
 
 log = logger("session")
@@ -137,6 +138,7 @@ class Session:
         prefix, numbers = secrets.token_hex(4), itertools.count(1)
         self._new_id: Callable[[str], str] = lambda kind: f"{kind}_{prefix}{next(numbers):06x}"
         self._seed = seed
+        self._resumed: Resumed | None = None
         self._dispatcher = Dispatcher(app, self, overflow=self._overflowed, close_when_full=options.on_full == "close")
         self.tools = Offer(
             app.tools, session=self, others=config.tools or (), tell=self._offer, run=self._run_tool_by_hand
@@ -310,8 +312,7 @@ class Session:
         wanted = SessionConfig() if self._is_told else self.tell()
         if _says_something(wanted):
             await self._update(wanted, self._options.connect_timeout_s)
-        if self._seed is not None:
-            await self.seed(self._seed)
+        dropped = await self.seed(self._seed) if self._seed is not None else ()
         if self._connection.ended.done():
             raise self._connection.lost()
         place = self._url().partition("?")[0]
@@ -319,6 +320,29 @@ class Session:
         self._vigil.begin()
         log.info("session %s is open at %s", self.id, place)
         self._dispatcher.publish(local.ConnectionOpened(session_id=self.id, url=place))
+        if self._resumed is not None:
+            self._tell_resumed(self._resumed, dropped)
+
+    def take_up(self, resumed: Resumed) -> None:
+        """Go on from what a tape knows; the session is told so when it is opened."""
+        self._resumed = resumed
+        self._core.usage = resumed.usage
+
+    def _tell_resumed(self, resumed: Resumed, dropped: Sequence[Dropped]) -> None:
+        items = {item_id: resumed.conversation.get(item_id) for item_id, _ in dropped}
+        in_flight = tuple(
+            item_id for item_id, item in items.items() if item is not None and item.status == "in_progress"
+        )
+        self._dispatcher.publish(
+            local.ConnectionRestored(
+                session_id=self.id,
+                replayed=tuple(item.id for item in self._core.conversation),
+                dropped=tuple(item_id for item_id in items if item_id not in in_flight),
+                lost_in_flight=in_flight,
+            )
+        )
+        for call in resumed.open_calls:
+            self._dispatcher.publish(local.ToolOrphaned(call=call))
 
     def tell(self) -> SessionConfig:
         """Give what the server is to be told when the session begins, tools included; it counts as told then.
