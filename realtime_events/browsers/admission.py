@@ -16,10 +16,7 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 
 from ..exceptions import ConfigurationError
-from ..logs import logger
 from .limiting import Limiter, RateLimit
-
-log = logger("browsers")
 
 Authorize: TypeAlias = Callable[[web.Request], Awaitable[str | None] | str | None]
 """Gives the name of the user who asks, or None for nobody known; sync or async."""

@@ -19,11 +19,8 @@ from ..events.base import UNSET, Event, MalformedEvent
 from ..events.items import Item
 from ..events.response import Response
 from ..exceptions import AudioFormatError, ConnectionLostError, LocalProtocolError, one_line
-from ..logs import logger
 from ..protocol import decode, encode
 from ..session import Session
-
-log = logger("browsers")
 
 SHOWN = (
     "error",
