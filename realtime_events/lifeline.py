@@ -35,6 +35,7 @@ log = logging.getLogger("realtime_events.session")
 
 REPLAY_TIMEOUT_S = 5.0
 FORCED_AFTER_S = 180.0  # how long a rotation waits for an idle moment
+PROGRESS_S = 30.0  # a connection that lives so long was no failure, even if nobody said anything
 FINISHED = "rotated: another session goes on"
 
 
@@ -175,12 +176,14 @@ class Lifeline:
         if connection is not self.connection or self.ended.done():
             return  # One that was never the current one, or no longer is.
         policy = self.policy
+        expired = SessionExpired(self.core.session_id, self.lived_s) if self.core.has_expired else None
         if policy is None or not self._is_up or self._is_closing or not self._may_go_on(ending):
-            self.end(ending, cut=cut)
+            self.end(ending, cut=cut, error=expired)
             return
-        if self.core.exchange.has_progressed:
+        if self._has_progressed:
             self._failed = 0
-        log.warning("session %s: the connection is lost: %s %s", self.core.session_id, ending.code, ending.reason)
+        level = logging.INFO if self._dispatcher.has_listener(local.ConnectionLost) else logging.WARNING
+        log.log(level, "session %s: the connection is lost: %s %s", self.core.session_id, ending.code, ending.reason)
         self._dispatcher.publish(
             local.ConnectionLost(
                 code=ending.code,
@@ -194,7 +197,14 @@ class Lifeline:
         self._tell_doubt(connection)
         loop = asyncio.get_running_loop()
         self._offline = loop.create_future()
-        self._restoring = loop.create_task(self._restore(ending, policy), name="realtime_events.session.reconnect")
+        restoring = self._restore(ending, expired or ending, policy)
+        self._restoring = loop.create_task(restoring, name="realtime_events.session.reconnect")
+
+    @property
+    def _has_progressed(self) -> bool:
+        """Whether the connection was of use, so that its loss is not one more failure in a row."""
+        core = self.core
+        return core.exchange.has_progressed or core.heard_until_ms > 0 or self.lived_s >= PROGRESS_S
 
     def _may_go_on(self, ending: Ending) -> bool:
         if self._is_call:
@@ -262,9 +272,9 @@ class Lifeline:
 
     # Another connection.
 
-    async def _restore(self, ending: Ending, policy: Reconnect) -> None:
+    async def _restore(self, ending: Ending, cause: Ending | SessionExpired, policy: Reconnect) -> None:
         try:
-            await reconnect(ending, self._again, policy=policy, place=self._place, failed=self._failed)
+            await reconnect(cause, self._again, policy=policy, place=self._place, failed=self._failed)
         except (RealtimeError, TimeoutError) as error:
             if self._is_call and is_over(error):
                 over = replace(ending, code=1000, reason=CALL_ENDED, initiator="server")
@@ -387,10 +397,6 @@ class Lifeline:
                 await self._dispatcher.wait_for(("*",), None, timeout=1.0)
             except TimeoutError:
                 pass
-
-    def expired(self) -> SessionExpired:
-        """Give the error of a session that has reached the server's limit."""
-        return SessionExpired(self.core.session_id, self.lived_s)
 
 
 def _ending(code: int, reason: str) -> Any:

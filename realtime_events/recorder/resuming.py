@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -95,7 +95,7 @@ class _Reading:
         """Take a frame of either side."""
         if frame.epoch != self._epoch:
             self._begin(frame.epoch)
-        said_by = "server" if frame.direction == "in" else "client"
+        said_by: Literal["server", "client"] = "server" if frame.direction == "in" else "client"
         data = redaction.with_silence(frame.data) if redaction.audio_bytes(frame.data) else frame.data
         event = dialect.to_ga(codec.decode(data, dialect=self._header.dialect, side=said_by))
         if frame.direction == "in":
