@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-from .exceptions import HandshakeError, RealtimeError, ServerError, TransportError
+from .exceptions import HandshakeError, RealtimeError, ServerError, SessionExpired, TransportError
 
 if TYPE_CHECKING:
     from .transport import Ending
@@ -33,9 +33,10 @@ TRY_LATER_S = 5.0
 MAX_RETRY_AFTER_S = 60.0
 COMPLAINTS, COMPLAINTS_WITHIN_S = 3, 60.0
 
-HANDSHAKES_PER_S = 400.0  # 40 in any 100 ms, for all sessions of a process
+BETWEEN_HANDSHAKES_S = 1 / 400  # 40 in any 100 ms, for all sessions of a process
 BREAKER_FAILURES = 20
 BREAKER_S = 5.0
+BREAKER_LOOK_S = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,8 @@ class Reconnect:
 
     def delay_s(self, attempt: int, cause: Ending | BaseException) -> float:
         """Give how long to wait before an attempt, the first of which is 1."""
+        if attempt == 1 and isinstance(cause, SessionExpired):
+            return 0.0  # Nothing is wrong with the server.
         backoff_s: float = self.jitter() * min(self.max_delay_s, self.first_delay_s * 2.0 ** min(attempt - 1, 30))
         if isinstance(cause, BaseException):
             return max(backoff_s, min(retry_after_s(cause), MAX_RETRY_AFTER_S))
@@ -133,7 +136,7 @@ async def reconnect(
     while True:
         attempt += 1
         await policy.sleep(policy.delay_s(attempt, cause))
-        await Handshakes.of_this_loop().admit(place, policy.sleep)
+        await Handshakes.of_this_loop().admit(place)
         try:
             working = await establish(attempt)
         except (RealtimeError, TimeoutError) as error:
@@ -156,8 +159,8 @@ class Handshakes:
     _all: ClassVar[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Handshakes]] = weakref.WeakKeyDictionary()
 
     def __init__(self) -> None:
-        self._clock = asyncio.get_running_loop().time
-        self._next_s = 0.0
+        # Nothing here may hold the loop: it is the key under which this object is kept until the loop is gone.
+        self._next_s = self._last_s = 0.0
         self._failures: dict[str, int] = {}
         self._open_until_s: dict[str, float] = {}
 
@@ -166,30 +169,35 @@ class Handshakes:
         """Give that of the running loop."""
         return cls._all.setdefault(asyncio.get_running_loop(), cls())
 
-    async def admit(self, place: str, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+    async def admit(self, place: str) -> None:
         """Wait for one's turn."""
-        now = self._clock()
-        closed_s = self._open_until_s.get(place, 0.0) - now
-        if closed_s > 0:
-            await sleep(closed_s)
-            # Of all that have waited the first one probes; the others wait for what comes of it.
-            if self._open_until_s.get(place, 0.0) <= self._clock():
-                self._open_until_s[place] = self._clock() + BREAKER_S
-            else:
-                await self.admit(place, sleep)
+        await self._while_open(place)
+        turn_s = self._next_s = max(self._next_s + BETWEEN_HANDSHAKES_S, _now_s())
+        # A loop that was blocked wakes many at once: each looks again whether it is really its turn.
+        while (wait_s := max(turn_s, self._last_s + BETWEEN_HANDSHAKES_S) - _now_s()) > 0:
+            await asyncio.sleep(wait_s)
+        self._last_s = _now_s()
+
+    async def _while_open(self, place: str) -> None:
+        """Wait while the breaker is open; the first to see its time pass probes, the others wait for the outcome."""
+        while (until_s := self._open_until_s.get(place)) is not None:
+            left_s = until_s - _now_s()
+            if left_s <= 0:
+                self._open_until_s[place] = _now_s() + BREAKER_S
                 return
-        now = self._clock()
-        self._next_s = max(self._next_s + 1 / HANDSHAKES_PER_S, now)
-        if self._next_s > now:
-            await sleep(self._next_s - now)
+            await asyncio.sleep(min(left_s, BREAKER_LOOK_S))
 
     def failed(self, place: str) -> None:
         """Take note of an attempt that failed."""
         self._failures[place] = self._failures.get(place, 0) + 1
         if self._failures[place] >= BREAKER_FAILURES:
-            self._open_until_s[place] = self._clock() + BREAKER_S
+            self._open_until_s[place] = _now_s() + BREAKER_S
 
     def succeeded(self, place: str) -> None:
         """Take note of an attempt that got in: the breaker closes."""
         self._failures.pop(place, None)
         self._open_until_s.pop(place, None)
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

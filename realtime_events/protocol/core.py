@@ -42,6 +42,7 @@ __all__ = ["QUIET", "SWALLOW", "TABLE", "Clock", "Core", "Effects"]
 NO_OTHER_LIMITS: Final = ToolLimits()
 FINISHED_ROLES = ("user", "system")
 CANCEL_NOT_ACTIVE = "response_cancel_not_active"
+SESSION_EXPIRED = "session_expired"
 
 
 @dataclass(slots=True)
@@ -91,6 +92,7 @@ class Core:
         self.session_id = ""
         self.config = SessionConfig()
         self.effects = Effects()
+        self.has_expired = False
         self.user_speaking = False
         self.heard_until_ms = 0.0
         self.new_id = new_id
@@ -330,7 +332,10 @@ class Core:
             self.effects.settled.append((request.waiter, event))
 
     def error(self, event: server.ErrorEvent, now: float) -> Any:
-        """Settle or report the request that an error is about."""
+        """Settle or report the request that an error is about, or note that it ends the session."""
+        if event.error.code == SESSION_EXPIRED:
+            self.has_expired = True
+            return None
         request = self.requests.blamed_by(event)
         if request is None:
             return None
