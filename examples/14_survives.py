@@ -55,7 +55,8 @@ async def main() -> None:
                     await cut(network, session)
             told = [item.text for item in session.conversation if item.role == "assistant"]
             print(f"\nThe story in the conversation: {len(told)} sentences of {len(STORY)}, in order: {told == STORY}")
-            print(f"Server-side sessions it took: {len(simulator.sessions)}; tokens: {session.usage.total.total_tokens}")
+            tokens = session.usage.total.total_tokens
+            print(f"Server-side sessions it took: {len(simulator.sessions)}; tokens in all: {tokens}")
 
 
 if __name__ == "__main__":

@@ -343,10 +343,10 @@ class Realtime(Emitter):
     def resume(self, tape: str | os.PathLike[str] | Tape, **changes: Any) -> Connecting:
         """Go on with a session whose process has died, from its tape: `async with rt.resume("call.jsonl") as session`.
 
-        The new session is told the taped configuration and conversation; its usage is counted on from the taped one, and
-        the tools are this application's. What was lost is said by `connection.restored` and, for each tool call that was
-        left without an answer, by `tool.orphaned`; both are published when the session is open. A torn end of the tape
-        is dropped. The tape itself stays as it is: `record` another one to be able to resume again.
+        The new session is told the taped configuration and conversation; its usage is counted on from the taped one,
+        and the tools are this application's. When it is open, what was lost is said by `connection.restored` and, for
+        each tool call that was left without an answer, by `tool.orphaned`. A torn end of the tape is dropped. The tape
+        stays as it is: `record` another one to be able to resume again.
 
         Args:
             tape: What `connect(record=...)` has written.

@@ -83,7 +83,7 @@ class Connection:
         "sent",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - only the session makes connections; each argument is one room that a frame meets
         self,
         core: Core,
         dispatcher: Dispatcher,
@@ -179,6 +179,11 @@ class Connection:
         """Name all audio that was accepted and waits, since no connection follows."""
         if self._outbox is not None:
             self._outbox.end(self.lost())
+
+    def say_first(self, events: Iterable[ClientEvent]) -> None:
+        """Send what comes before all that waits."""
+        for event in events:
+            self._post(event)
 
     def take_over(self, before: Connection) -> None:
         """Send the audio that waited while the connection before was lost."""

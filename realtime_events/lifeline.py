@@ -19,7 +19,7 @@ from .call import CALL_ENDED, has_ended, is_over
 from .connection import Connection
 from .dispatcher import Dispatcher
 from .emitter import Emitter
-from .events import local
+from .events import client, local
 from .exceptions import ConnectionLostError, RealtimeError, ServerError, SessionExpired
 from .options import Options
 from .protocol.conversation import Conversation
@@ -48,6 +48,7 @@ class Means:
         connection: Makes a connection: of a State, the lanes, and whom to tell of its end.
         dial: Opens a socket.
         configure: Tells a new server-side session all that it has to know, and waits until it has confirmed it.
+        recent_audio: Gives the user's audio of the last moment, for a session that takes over from one that lives.
         swapped: Told the State and the connection of a new incarnation.
         new_id: Gives a fresh id.
         on_closed: Called once, when the session has ended for good.
@@ -57,6 +58,7 @@ class Means:
     connection: Callable[[Core, Dispatcher, Callable[[Ending, bool], None]], Connection]
     dial: Callable[[], Awaitable[Transport]]
     configure: Callable[[Connection], Awaitable[None]]
+    recent_audio: Callable[[], list[client.InputAudioBufferAppend]]
     swapped: Callable[[Core, Connection], None]
     new_id: Callable[[str], str]
     on_closed: Callable[[], None]
@@ -380,9 +382,11 @@ class Lifeline:
         except BaseException:
             await connection.close(1000, "not needed")
             raise
+        recent = self._means.recent_audio()
         before = self.core
         before.cut(ConnectionLostError(1000, FINISHED, initiator="client"), self._clock())
         old.carry_out()
+        connection.say_first(recent)
         self._swap(core, connection, resumption)
         old.speak_to(Dispatcher(Emitter(), None, overflow=lambda _: None))
         rotated = local.SessionRotated(old_session_id=before.session_id, session_id=core.session_id)

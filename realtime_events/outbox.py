@@ -252,7 +252,7 @@ class Outbox:
         self._admit()
 
     def pause(self) -> None:
-        """The door is lost, and another follows: audio waits for it; frames that kept a place in the audio are dropped."""
+        """The door is lost, and another follows: audio waits for it; frames that kept a place in it are dropped."""
         self._paused = True
         if self._pumping is not None:
             self._pumping.cancel()

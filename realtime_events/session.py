@@ -158,6 +158,7 @@ class Session:
                 connection=self._make_connection,
                 dial=self._dial_now,
                 configure=self._configure,
+                recent_audio=lambda: self._speech.recent(),
                 swapped=self._swapped,
                 new_id=self._new_id,
                 on_closed=self._ended_by_itself,

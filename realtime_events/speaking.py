@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from collections import deque
 from collections.abc import Callable, Generator
 from typing import Literal, Protocol
 
@@ -29,6 +30,7 @@ MAX_APPEND_BYTES = 48_000
 MIN_COMMIT_MS = 100.0  # the API refuses to commit less
 PIECE_MS = 20.0
 PRE_ROLL_MS = 300.0
+RECENT_PIECES = 25  # half a second of a microphone's 20 ms
 WIRE_FORMATS = {"audio/pcm": PCM16, "audio/pcmu": PCMU, "audio/pcma": PCMA}
 
 
@@ -74,13 +76,26 @@ class Speech:
         self._converter: Converter | None = None
         self._config: SessionConfig | None = None
         self._format = self._wire = PCM16
+        self._written_bytes = 0
+        self._recent: deque[tuple[int, bytes]] = deque(maxlen=RECENT_PIECES)
         self._uncommitted_bytes = 0
         self._pre_roll: PreRoll | None = None
 
     def attach(self, core: Core, connection: Appending) -> None:
         """Go on with a new incarnation of the session."""
         self._core, self._connection = core, connection
+        self._written_bytes = 0
+        self._recent.clear()
         connection.audio_is(self._wire)
+
+    def recent(self) -> list[client.InputAudioBufferAppend]:
+        """Give the last audio that no speech of the user's was heard in yet, to be sent again to a fresh session.
+
+        Of what the server has heard as speech, it has made an item, or will: that is not said twice.
+        """
+        heard_bytes = self._core.heard_until_ms * self.format.bytes_per_ms
+        fresh = [piece for end, piece in self._recent if end > heard_bytes]
+        return [client.InputAudioBufferAppend(event_id=self._new_id("event"), audio=piece) for piece in fresh]
 
     @property
     def format(self) -> AudioFormat:
@@ -140,6 +155,8 @@ class Speech:
     async def _append(self, audio: bytes) -> None:
         event = client.InputAudioBufferAppend(event_id=self._new_id("event"), audio=audio)
         await self._connection.send_audio(event)
+        self._written_bytes += len(audio)
+        self._recent.append((self._written_bytes, audio))
         # With turn detection, it is the server that commits.
         self._uncommitted_bytes = 0 if self._core.turn_detection else self._uncommitted_bytes + len(audio)
 

@@ -132,7 +132,8 @@ class AudioFlush(LocalEvent, frozen=True, kw_only=True, tag="audio.flush"):
 class AudioGap(LocalEvent, frozen=True, kw_only=True, tag="audio.gap"):
     """Audio that was accepted and will not be heard by the server, or perhaps not.
 
-    `start_ms` counts all audio that was accepted in the session; `reason` says why, `unknown` whether it may have arrived.
+    `start_ms` counts all audio that was accepted in the session; `reason` says why, `unknown` whether it may have
+    arrived.
     """
 
     start_ms: float

@@ -470,7 +470,9 @@ class Core:
 
     def _cut_unheard(self, running: RunningResponse, now: float) -> None:
         """Tell the server of items that began after their response was interrupted: nothing of them was heard."""
-        unheard = [item for item in running.audio.values() if item.audio_bytes and not self.playback.received_ms(item.id)]
+        unheard = [
+            item for item in running.audio.values() if item.audio_bytes and not self.playback.received_ms(item.id)
+        ]
         for item in () if self.server_plays else unheard:
             self.conversation.truncate(item.id, 0, now)
             self.effects.send.append(self._truncation(item.id, 0))

@@ -1,7 +1,8 @@
 """Resuming: what a fresh session must be told, so that it goes on where the old one was lost.
 
-Owns the choice and the new ids: ids of a dead incarnation are never sent to a new one. Pure. Before it: the conversation
-of the old incarnation; after it: the session, which says it again, and the conversation, which takes the new ids.
+Owns the choice and the new ids: ids of a dead incarnation are never sent to a new one. Pure. Before it: the
+conversation of the old incarnation; after it: the session, which says it again, and the conversation, which takes the
+new ids.
 """
 
 from __future__ import annotations

@@ -277,6 +277,17 @@ async def test_a_session_rotates_at_an_idle_moment_with_its_conversation() -> No
         assert len(sim.sessions) >= 2
 
 
+async def test_the_last_audio_goes_into_the_session_that_takes_over() -> None:
+    """B43: what the server has heard as speech is not said twice."""
+    from realtime_events.events import InputAudioBufferAppend
+
+    async with line(Realtime(session=TEXT), rotate=0.2) as (sim, _, session):
+        await session.send_audio(bytes(960))
+        await session.wait_for("session.rotated")
+        await session.ask("One")
+        assert len(received(sim, InputAudioBufferAppend, 1)) == 1
+
+
 async def test_without_reconnecting_a_lost_connection_is_the_end() -> None:
     """B40."""
     async with line(reconnect=False) as (_, proxy, session):
