@@ -14,6 +14,10 @@ from benchmarks.schedule import Runs
 
 ITEM_BYTES = 5.0
 """What an item of 1,000 deltas may cost per delta; an event that is not let go costs some hundred bytes."""
+GONE_BYTES = 400.0
+"""What a deleted item may leave: its id, which is never shown again, and its place between others."""
+KEPT_BYTES = 1_800.0
+"""What an item of a call may keep with its text and times; audio would be a hundred times as much."""
 OPENAI = ("openai_iterate", "openai_on")
 
 
@@ -53,6 +57,7 @@ def verdicts(results: Mapping[str, Runs]) -> list[Verdict]:
         *_idle(results),
         *_long(results),
         *_extras(results),
+        *_calls(results),
         *_simulator(results),
     ]
 
@@ -90,6 +95,22 @@ def _extras(results: Mapping[str, Runs]) -> Iterable[Verdict]:
         if OURS in runs and metric in runs[OURS][0]:
             what = f"{SCENARIOS['tool_answer'].title} ({'median' if metric == 'ms' else '99th in 100'})"
             yield Verdict(what, f"at most {limit_ms:g} ms", median(runs, OURS, metric), limit_ms, unit="ms")
+
+
+def _calls(results: Mapping[str, Runs]) -> Iterable[Verdict]:
+    runs = results.get("duplex", {})
+    if {OURS, FLOOR} <= runs.keys():
+        ratio = median(runs, OURS, "ms") / median(runs, FLOOR, "ms")
+        yield Verdict(SCENARIOS["duplex"].title, "CPU at most 1.5 × the floor", ratio, 1.5)
+    for name, what, metric, limit, unit in (
+        ("crowd", "99 of 100 deltas: at most 20 ms", "p99_ms", 20.0, "ms"),
+        ("interruption", "`audio.flush` in its handler, 99 of 100: under 10 ms", "flush_p99_ms", 10.0, "ms"),
+        ("interruption", "the truncation read by the server, 99 of 100: under 10 ms", "wire_p99_ms", 10.0, "ms"),
+        ("hour", f"at most {GONE_BYTES:g} B of an item that was deleted", "gone_bytes", GONE_BYTES, "B/item"),
+        ("hour", f"at most {KEPT_BYTES:g} B of an item that stays, with its text", "kept_bytes", KEPT_BYTES, "B/item"),
+    ):
+        if OURS in (runs := results.get(name, {})):
+            yield Verdict(SCENARIOS[name].title, what, median(runs, OURS, metric), limit, unit)
 
 
 def _import(results: Mapping[str, Runs]) -> Iterable[Verdict]:

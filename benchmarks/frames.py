@@ -21,6 +21,8 @@ PLACEHOLDER = "@@@@@@"
 WORDS = ("Bring", " a", " light", " jacket", " today,", " since", " the", " evening", " will", " be", " cooler.")
 TOOL = "no_op"
 AUDIO_CHUNKS = 8
+DELTA = b'"delta":"'
+TIME_BYTES = 9  # Nine bytes are twelve letters of base64, so nothing behind them changes.
 BYTES_PER_MS = 48
 """24 kHz, 16 bit, mono."""
 
@@ -30,6 +32,8 @@ class Traffic:
     """What one trigger brings: so many responses of so many deltas, as text or as audio of `delta_ms` each.
 
     With `tool`, the first of two responses also calls a tool; the second waits for its output and to be asked for.
+    With `timed`, audio begins with the time at which it was sent; with `interrupted`, the user begins to speak after
+    each response, `hold_s` later, and the server reads nothing until then.
     """
 
     kind: str = "text"
@@ -37,6 +41,9 @@ class Traffic:
     deltas: int = 1000
     delta_ms: int = 100
     tool: bool = False
+    timed: bool = False
+    interrupted: bool = False
+    hold_s: float = 0.0
 
     @property
     def events(self) -> int:
@@ -73,8 +80,24 @@ def stamp(frames: bytes, number: int) -> bytes:
     return frames.replace(PLACEHOLDER.encode(), b"%06d" % number)
 
 
-def session_event(name: str) -> bytes:
-    """Gives the frame of `session.created` or `session.updated`."""
+def timed(frame: bytes, now_s: float) -> bytes:
+    """Puts the time into the first bytes of the audio of a delta; other frames stay as they are."""
+    at = frame.find(DELTA)
+    if at < 0:
+        return frame
+    at += len(DELTA)
+    told = base64.b64encode(round(now_s * 1e6).to_bytes(TIME_BYTES, "big"))
+    return frame[:at] + told + frame[at + len(told) :]
+
+
+def sent_s(audio: bytes) -> float:
+    """Gives the time that `timed` has put into audio, in seconds."""
+    return int.from_bytes(audio[:TIME_BYTES], "big") / 1e6
+
+
+def session_event(name: str, *, interrupts: bool = False) -> bytes:
+    """Gives the frame of `session.created` or `session.updated`; the server may listen for who interrupts."""
+    detection = {"type": "server_vad", "create_response": False, "interrupt_response": True} if interrupts else None
     session = {
         "id": "sess_bench00000000000001",
         "object": "realtime.session",
@@ -87,7 +110,7 @@ def session_event(name: str) -> bytes:
         "max_output_tokens": "inf",
         "expires_at": 4_102_444_800,
         "audio": {
-            "input": {"format": {"type": "audio/pcm", "rate": 24000}, "turn_detection": None},
+            "input": {"format": {"type": "audio/pcm", "rate": 24000}, "turn_detection": detection},
             "output": {"format": {"type": "audio/pcm", "rate": 24000}, "voice": "marin", "speed": 1.0},
         },
     }

@@ -16,11 +16,12 @@ import time
 import tracemalloc
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.clients import TIMEOUT_S, Client, Tally, load
+from benchmarks.clients import TIMEOUT_S, Client, Live, Tally, TimedTally, load
 from benchmarks.frames import Traffic, pieces
 
 STATM = Path("/proc/self/statm")
@@ -29,6 +30,7 @@ WARM_PIECES = 1000
 MARK_EVERY = 1000
 WINDOWS = 10
 TOOL_S = 0.1
+SPOKEN_MS = 20
 
 Numbers = dict[str, float]
 
@@ -194,6 +196,81 @@ async def send(client: type[Client], url: str, traffic: Traffic, count: int) -> 
     return {"us": spent_s / count * 1e6}
 
 
+async def duplex(client: type[Client], url: str, traffic: Traffic, count: int) -> Numbers:
+    """Gives the CPU time that a second of audio costs that is sent and heard at the speed of speech."""
+    async with client(url, Tally(traffic)) as app, app.session() as live, asyncio.timeout(TIMEOUT_S):
+        before_s = time.process_time()
+        await _converse(live, traffic, 0.0)
+        spent_s = time.process_time() - before_s
+    return {"ms": spent_s / (traffic.deltas * traffic.delta_ms / 1e3) * 1e3}
+
+
+async def crowd(client: type[Client], url: str, traffic: Traffic, count: int) -> Numbers:
+    """Gives how late audio comes to the handlers of `count` sessions that all send and hear audio, and their CPU."""
+    tally = TimedTally(replace(traffic, responses=count))
+    async with client(url, tally) as app, AsyncExitStack() as stack, asyncio.timeout(TIMEOUT_S):
+        lives = [await stack.enter_async_context(app.session()) for _ in range(count)]
+        before_s, spent_s = time.perf_counter(), time.process_time()
+        async with asyncio.TaskGroup() as talking:
+            for place, live in enumerate(lives):
+                talking.create_task(_converse(live, traffic, traffic.delta_ms / 1e3 * place / count))
+        took_s, spent_s = time.perf_counter() - before_s, time.process_time() - spent_s
+    late_ms = sorted(late_s * 1e3 for late_s in tally.late_s)
+    return {
+        "p50_ms": statistics.median(late_ms),
+        "p99_ms": late_ms[len(late_ms) * 99 // 100],
+        "worst_ms": late_ms[-1],
+        "cores": spent_s / took_s,
+    }
+
+
+async def _converse(live: Live, traffic: Traffic, after_s: float) -> None:
+    """Sends audio at the speed of speech while a response comes."""
+    pcm, *_ = pieces(replace(traffic, delta_ms=SPOKEN_MS))
+    assert isinstance(pcm, bytes)
+    await asyncio.sleep(after_s)
+    answering = asyncio.create_task(live.respond(), name="bench answer")
+    due_s = time.monotonic()
+    while not answering.done():
+        await live.append(pcm)
+        due_s += SPOKEN_MS / 1e3
+        await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+    await answering
+
+
+async def interrupt(client: type[Client], url: str, traffic: Traffic, count: int) -> Numbers:
+    """Gives the time from the user's first word to `audio.flush` and to the truncation, while much audio waits.
+
+    Both begin when the server sends `speech_started`; the truncation ends when the server has read it, behind all that
+    the kernel held before it.
+    """
+    from benchmarks.interrupting import Interrupted
+
+    async with Interrupted(url) as call, asyncio.timeout(TIMEOUT_S):
+        for _ in range(count):
+            await call.be_interrupted()
+    flush_ms, wire_ms = sorted(call.flush_ms), sorted(call.wire_ms)
+    return {
+        "flush_p99_ms": flush_ms[count * 99 // 100],
+        "wire_p50_ms": statistics.median(wire_ms),
+        "wire_p99_ms": wire_ms[count * 99 // 100],
+    }
+
+
+async def hour(client: type[Client], url: str, traffic: Traffic, count: int) -> Numbers:
+    """Gives what `count` simulated minutes of a call keep from the fifth on, of old items and of ones that stay."""
+    from benchmarks.hour import growth
+
+    gone_bytes, gone = await growth(count / 60, deletes=True)
+    kept_bytes, kept = await growth(count / 60, deletes=False)
+    share = 1 - 5 / count
+    return {
+        "turns": gone.turns,
+        "gone_bytes": gone_bytes / (gone.items * share),
+        "kept_bytes": kept_bytes / (kept.items * share),
+    }
+
+
 async def _settled_bytes() -> int:
     await asyncio.sleep(0.3)  # Long enough for every greeting to be read and handled.
     gc.collect()
@@ -204,7 +281,8 @@ def _resident_bytes() -> int:
     return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-MEASURES = {measure.__name__: measure for measure in (burst, long, growth, idle, turn, answer, schemas, parallel, send)}
+_ALL = (burst, long, growth, idle, turn, answer, schemas, parallel, send, duplex, crowd, interrupt, hour)
+MEASURES = {measure.__name__: measure for measure in _ALL}
 
 
 def main() -> None:

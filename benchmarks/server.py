@@ -14,17 +14,19 @@ import asyncio
 import base64
 import hashlib
 import json
+import socket
 import statistics
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.frames import Traffic, call_id, event_frame, response_frames, session_event, stamp
+from benchmarks.frames import Traffic, call_id, event_frame, response_frames, session_event, stamp, timed
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 SLICE_BYTES = 1 << 16
 READ_BYTES = 1 << 18
 HEAD_BYTES = 64
+HELD_BYTES = 1 << 16
 APPEND = b'"input_audio_buffer.append"'
 CALLED = b'"response.function_call_arguments.done"'
 OP_TEXT, OP_CLOSE, OP_PING, OP_PONG = 0x1, 0x8, 0x9, 0xA
@@ -58,6 +60,8 @@ class Connection:
         self._writer = writer
         self._unread = b""
         self._taken = 0
+        self._is_deaf = False
+        self._spoken_s = 0.0
         self._responses = 0
         self._appends = 0
         self._call_id = ""
@@ -69,9 +73,10 @@ class Connection:
         """Shakes hands, greets and answers until the client goes."""
         try:
             await self._handshake()
-            self._writer.write(session_event("session.created"))
+            self._writer.write(session_event("session.created", interrupts=self._script.traffic.interrupted))
             while await self._answer(*await self._read_frame()):
-                pass
+                if self._is_deaf:
+                    await self._interrupt()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # The client went without a close frame; the bench asks no more of it.
         finally:
@@ -127,16 +132,22 @@ class Connection:
 
     def _on_event(self, event: dict[str, Any]) -> None:
         if event["type"] == "session.update":
-            self._writer.write(session_event("session.updated"))
+            self._writer.write(session_event("session.updated", interrupts=self._script.traffic.interrupted))
         elif event["type"] == "response.create":
             self._on_create()
         elif event["type"] == "conversation.item.create":
             self._on_item(event["item"])
+        elif event["type"] == "conversation.item.truncate":
+            self._on_truncate(event)
         elif event["type"] == "input_audio_buffer.commit":
             self._send({"type": "input_audio_buffer.committed", "item_id": self._told()})
 
     def _on_create(self) -> None:
-        if not self._script.traffic.tool:
+        if self._script.traffic.interrupted:
+            self._responses += 1
+            self._writer.write(stamp(self._script.whole, self._responses))
+            self._is_deaf = True
+        elif not self._script.traffic.tool:
             self._sending = asyncio.create_task(self._send_responses(), name="bench responses")
         elif not self._call_id:  # Who asks for more without having answered the call waits in vain.
             self._responses += 1
@@ -151,6 +162,22 @@ class Connection:
             self._answered_s.append(time.perf_counter() - self._called_s)
             self._call_id = ""
         self._send({"type": "conversation.item.added", "previous_item_id": None, "item": item})
+
+    async def _interrupt(self) -> None:
+        """Lets the user speak after a while in which nothing was read."""
+        await asyncio.sleep(self._script.traffic.hold_s)
+        self._is_deaf = False
+        self._spoken_s = time.monotonic()
+        started = {"type": "input_audio_buffer.speech_started", "event_id": f"event_{self._spoken_s * 1e6:.0f}"}
+        self._send({**started, "item_id": f"item_user_{self._responses}", "audio_start_ms": 0})
+
+    def _on_truncate(self, event: dict[str, Any]) -> None:
+        """Confirms, and tells in the id of the event how many µs ago the user began to speak."""
+        took_us = round((time.monotonic() - self._spoken_s) * 1e6)
+        place = {"item_id": event["item_id"], "content_index": 0, "audio_end_ms": event["audio_end_ms"]}
+        self._send({"type": "conversation.item.truncated", "event_id": f"event_{took_us}", **place})
+        place = {"item_id": f"item_user_{self._responses}", "audio_end_ms": 100}
+        self._send({"type": "input_audio_buffer.speech_stopped", **place})
 
     def _send(self, event: dict[str, Any]) -> None:
         self._writer.write(event_frame({"event_id": "event_bench", **event}))
@@ -188,7 +215,8 @@ class Connection:
     async def _send_paced(self) -> None:
         due_s = time.monotonic()
         for frame in self._script.frames:
-            self._writer.write(stamp(frame, self._responses))
+            stamped = stamp(frame, self._responses)
+            self._writer.write(timed(stamped, time.monotonic()) if self._script.traffic.timed else stamped)
             due_s += 1 / self._script.rate_hz
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
 
@@ -206,6 +234,9 @@ async def serve(script: Script) -> None:
         await Connection(script, reader, writer).serve()
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0, backlog=1024, limit=READ_BYTES)
+    if script.traffic.interrupted:
+        # Else the kernel takes whatever a client has to say, and nothing waits there.
+        server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, HELD_BYTES)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

@@ -16,7 +16,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from benchmarks.frames import Traffic
+from benchmarks.frames import Traffic, sent_s
 
 PEERS = ("openai_iterate", "openai_on", "openai_agents")
 NAMES = ("floor", "realtime_events", *PEERS)
@@ -112,6 +112,20 @@ class Tally:
             raise AssertionError("; ".join(self.failures))
         if (self.deltas, self.payload) != (triggers * self.traffic.events, triggers * self.traffic.payload):
             raise AssertionError(f"heard {self.deltas} deltas, {self.payload} of payload in {triggers} triggers")
+
+
+class TimedTally(Tally):
+    """A tally that notes how late each delta of audio comes to its handler, by the clock of this machine."""
+
+    def __init__(self, traffic: Traffic) -> None:
+        super().__init__(traffic)
+        self.late_s: list[float] = []
+
+    def heard(self, delta: str | bytes) -> None:
+        """Counts one delta, and how long ago it was sent."""
+        assert isinstance(delta, bytes)
+        self.late_s.append(time.monotonic() - sent_s(delta))
+        super().heard(delta)
 
 
 async def no_op() -> str:

@@ -1,0 +1,29 @@
+"""A call of an hour, simulated: what is kept beside what was said does not grow with it."""
+
+from __future__ import annotations
+
+from benchmarks.hour import growth
+
+MINUTE = 1 / 60
+# An item that was deleted leaves its id, which is never shown again, and its place between the others.
+DELETED_BYTES = 400
+# An item that stays has its text, its times and its places; the audio of one alone would be 57,600 bytes.
+KEPT_BYTES = 1_800
+
+
+async def test_an_hour_of_a_call_keeps_nothing_but_the_ids_of_what_was_deleted() -> None:
+    """B24."""
+    grown_bytes, call = await growth(60 * MINUTE, deletes=True)
+    assert (call.heard, call.called) == (call.turns * 12, -(-call.turns // 5))
+    assert call.turns > 2_000
+    assert call.flushed == call.server.truncated > 500
+    assert grown_bytes < call.items * DELETED_BYTES
+    assert len(call.session.conversation) <= 60
+
+
+async def test_a_call_keeps_the_words_of_its_items_and_none_of_their_audio() -> None:
+    """B24."""
+    grown_bytes, call = await growth(20 * MINUTE, deletes=False)
+    assert len(call.session.conversation) == call.items
+    assert call.server.appended_bytes > 15_000_000
+    assert grown_bytes < call.items * KEPT_BYTES
