@@ -206,7 +206,7 @@ async def test_a_session_with_every_fault_shows_and_tapes_no_secret(seen: Seen, 
         raise RuntimeError(f"no weather in {city}")
 
     async with asyncio.timeout(20):
-        session = await rt.connect(dial=peer.dial, record=path)
+        session = await rt.connect(dial=peer.dial, record=path, reconnect=False)
         peer.say(*faulty_frames())
         error = await raised(session.delete_item("item_none", timeout=0.05), BaseException)
         seen.check(error, session, rt, rt.config, session.config, *graph_of(session.config.tools, 1))

@@ -18,7 +18,7 @@ from realtime_events.simulator.calls import signed
 from realtime_events.testing import Peer
 from realtime_events.tools.arguments import MAX_ARGUMENTS, decode_object
 from realtime_events.tools.output import MAX_OUTPUT_BYTES, encode_output
-from realtime_events.transport import BODY_EXCERPT_BYTES, dial
+from realtime_events.transport import BODY_EXCERPT_BYTES, _close_reason, dial
 from realtime_events.webhooks import verify_webhook
 from realtime_events.webhooks.verifying import MOST_BODY_BYTES
 
@@ -124,3 +124,11 @@ async def test_a_session_warns_of_a_hundred_kinds_of_odd_frames(caplog: pytest.L
         await waiting
     assert len(heard) == 101
     assert sum("unknown event" in message for message in caplog.messages) == WARNINGS_PER_SESSION == 100
+
+
+@pytest.mark.parametrize(("reason", "sent"), [("x" * 123, 123), ("x" * 124, 123), ("x" * 122 + "ä", 122)])
+def test_a_close_frames_reason_is_cut_to_what_it_holds(reason: str, sent: int) -> None:
+    """B40, B48: RFC 6455 section 5.5, and never within a character."""
+    cut = _close_reason(reason)
+    assert len(cut) == sent
+    assert reason.startswith(cut.decode())

@@ -22,7 +22,7 @@ HARMFUL = ("\r", "\n", "\x1b", "\u202e", "\u2028", "\x00")
 
 def lines_of(caplog: pytest.LogCaptureFixture) -> list[str]:
     formatter = logging.Formatter("%(levelname)s:%(name)s:%(message)s")
-    return [formatter.format(record) for record in caplog.records]
+    return [formatter.format(record) for record in caplog.records if record.name.startswith("realtime_events.")]
 
 
 def test_what_a_log_line_is_given_becomes_one_harmless_line(caplog: pytest.LogCaptureFixture) -> None:
