@@ -284,13 +284,12 @@ class WebSocketTransport:
         # aiohttp writes before it waits for anything, so one step is the whole write; the wait is left undone.
         step = self._ws.send_frame(data, aiohttp.WSMsgType.TEXT)
         try:
-            waits_for = step.send(None)
+            step.send(None)
         except StopIteration:
             return
         except (ConnectionError, aiohttp.ClientError):
             raise self._lost() from None
-        waits_for.cancel()
-        step.close()
+        step.close()  # What it waits for is not cancelled: everybody who drains waits for the same.
 
     @property
     def unsent_bytes(self) -> int:
