@@ -179,11 +179,15 @@ class Lifeline:
             return  # One that was never the current one, or no longer is.
         policy = self.policy
         expired = SessionExpired(self.core.session_id, self.lived_s) if self.core.has_expired else None
-        if policy is None or not self._is_up or self._is_closing or not self._may_go_on(ending):
-            self.end(ending, cut=cut, error=expired)
-            return
         if self._has_progressed:
             self._failed = 0
+        # A server may let in and throw out at once, again and again: that is no progress.
+        if policy is None or self._failed >= policy.attempts or not self._is_up or self._is_closing:
+            self.end(ending, cut=cut, error=expired)
+            return
+        if not self._may_go_on(ending):
+            self.end(ending, cut=cut, error=expired)
+            return
         level = logging.INFO if self._dispatcher.has_listener(local.ConnectionLost) else logging.WARNING
         log.log(level, "session %s: the connection is lost: %s %s", self.core.session_id, ending.code, ending.reason)
         self._dispatcher.publish(
