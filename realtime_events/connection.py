@@ -170,6 +170,11 @@ class Connection:
         """Publish from now on to these lanes."""
         self._dispatcher = dispatcher
 
+    def retire(self, silent: Dispatcher) -> None:
+        """Make nothing any more of what still comes: another connection has taken the place of this one."""
+        self._dispatcher = silent
+        self._decode = lambda data: UnknownEvent(type="", raw=data)
+
     def pause_audio(self) -> None:
         """Let audio wait for the connection that follows; whatever else waits is lost with this one."""
         if self._outbox is not None:

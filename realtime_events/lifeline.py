@@ -392,7 +392,7 @@ class Lifeline:
         old.carry_out()
         connection.say_first(recent)
         self._swap(core, connection, resumption)
-        old.speak_to(Dispatcher(Emitter(), None, overflow=lambda _: None))
+        old.retire(Dispatcher(Emitter(), None, overflow=lambda _: None))
         rotated = local.SessionRotated(old_session_id=before.session_id, session_id=core.session_id)
         self._dispatcher.publish(rotated)
         log.info("session %s goes on as %s", before.session_id, core.session_id)
