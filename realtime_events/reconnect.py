@@ -174,7 +174,7 @@ class Handshakes:
         await self._while_open(place)
         turn_s = self._next_s = max(self._next_s + BETWEEN_HANDSHAKES_S, _now_s())
         # A loop that was blocked wakes many at once: each looks again whether it is really its turn.
-        while (wait_s := max(turn_s, self._last_s + BETWEEN_HANDSHAKES_S) - _now_s()) > 0:
+        while (wait_s := max(turn_s, self._last_s + BETWEEN_HANDSHAKES_S) - _now_s()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(wait_s)
         self._last_s = _now_s()
 

@@ -129,12 +129,17 @@ async def test_a_used_up_quota_is_not_waited_for(when: str) -> None:
         return web.Response(status=429, text=body, headers={"Retry-After": "1"}, content_type="application/json")
 
     async with asyncio.timeout(WAIT_S), hosting(refuse=refuse) as host:
-        with pytest.raises(HandshakeError, match="insufficient_quota"):
-            async with Realtime().connect(endpoint=host.endpoint, reconnect=delays.policy()) as session:
+        connecting = Realtime().connect(endpoint=host.endpoint, reconnect=delays.policy())
+        if first:
+            with pytest.raises(HandshakeError, match="insufficient_quota"):
+                await connecting
+        else:
+            async with connecting as session:
                 waiting = asyncio.ensure_future(session.wait_for("app.never"))
                 await asyncio.sleep(0)
                 host.cut_all()
-                await waiting
+                with pytest.raises(HandshakeError, match="insufficient_quota"):
+                    await waiting
     assert len(host.handshakes_s) == (1 if first else 2)
     assert delays == ([] if first else [0.5])
 
