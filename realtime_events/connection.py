@@ -72,6 +72,7 @@ class Connection:
         "_on_end",
         "_outbox",
         "_output",
+        "_said_again_bytes",
         "_reading",
         "_sending",
         "_start_call",
@@ -112,7 +113,7 @@ class Connection:
         self._transport: Transport | None = None
         self._reading: asyncio.Task[None] | None = None
         self._sending = sending
-        self._audio_begins = 0
+        self._audio_begins = self._said_again_bytes = 0
         self._outbox: Outbox | None = None
         self._warned: set[str] = set()
         self._decode = self._decoder()
@@ -185,16 +186,17 @@ class Connection:
         if self._outbox is not None:
             self._outbox.end(self.lost())
 
-    def say_first(self, events: Iterable[ClientEvent]) -> None:
-        """Send what comes before all that waits."""
+    def say_first(self, events: Iterable[client.InputAudioBufferAppend]) -> None:
+        """Send the audio again that was the last of the connection before: it comes before all that waits."""
         for event in events:
             self._post(event)
+            self._said_again_bytes += len(event.audio)
 
     def take_over(self, before: Connection) -> None:
         """Send the audio that waited while the connection before was lost."""
         if self._outbox is not None and before._outbox is not None:
             self._outbox.take_over(before._outbox)
-            self._audio_begins = self._outbox.ring.sent_bytes
+            self._audio_begins = self._outbox.ring.sent_bytes - self._said_again_bytes
 
     # Inwards: decode, State, lanes. Nothing here awaits.
 
@@ -249,9 +251,7 @@ class Connection:
         self._publish_all(effects.before)
 
     def _tell_gap(self, gap: Gap) -> None:
-        self._dispatcher.publish(
-            local.AudioGap(start_ms=gap.start_ms, length_ms=gap.length_ms, bytes=gap.length_bytes, reason=gap.reason)
-        )
+        self._dispatcher.publish(_named(gap))
 
     def _publish_all(self, events: list[Event]) -> None:
         publish = self._dispatcher.publish
@@ -326,6 +326,11 @@ class Connection:
             await outbox.send(frame, place_of(stamped))
         return stamped
 
+    @property
+    def waiting_bytes(self) -> int:
+        """How much accepted audio has not been sent yet."""
+        return self._outbox.ring.queued_bytes if self._outbox is not None else 0
+
     def audio_is(self, format: AudioFormat) -> None:
         """Take note of the format of the audio that will be sent."""
         if self._outbox is not None and not self._outbox.ring:
@@ -373,20 +378,14 @@ class Connection:
         """Send one frame as it is."""
         await self._open_outbox().send(data, Place.IN_LINE)  # It may be audio, or a commit.
 
-    def audio_in_doubt(self) -> local.AudioGap | None:
+    def audio_in_doubt(self) -> list[local.AudioGap]:
         """Give the audio that was written here and that no event of the server has covered, now that it is lost."""
         if self._outbox is None:
-            return None
+            return []
         ring = self._outbox.ring
         written = ring.sent_bytes - self._audio_begins
-        doubt = written - min(written, int(self._core.heard_until_ms * ring.format.bytes_per_ms))
-        if doubt <= 0:
-            return None
-        start_ms = ring.format.duration_ms(ring.sent_bytes - doubt)
-        length_ms = ring.format.duration_ms(doubt)
-        return local.AudioGap(
-            start_ms=start_ms, length_ms=length_ms, bytes=doubt, reason="the connection was lost", unknown=True
-        )
+        heard = int(self._core.heard_until_ms * ring.format.bytes_per_ms)
+        return [_named(gap, unknown=True) for gap in ring.last_sent(written - heard, "the connection was lost")]
 
     def _open_outbox(self) -> Outbox:
         self.sent += 1
@@ -400,7 +399,9 @@ class Connection:
         try:
             self._open_outbox().post(frame, place_of(event))
         except TransportError:
-            pass  # The reader tells how the connection ended.
+            # The reader tells how the connection ended.
+            if isinstance(event, client.ConversationItemCreate):
+                self._core.exchange.not_sent(event)
 
     def _encode(self, event: ClientEvent) -> bytes:
         if log.isEnabledFor(logging.DEBUG):
@@ -417,6 +418,12 @@ def _logged(decode: Callable[[bytes], Event]) -> Callable[[bytes], Event]:
         return event
 
     return logged
+
+
+def _named(gap: Gap, *, unknown: bool = False) -> local.AudioGap:
+    return local.AudioGap(
+        start_ms=gap.start_ms, length_ms=gap.length_ms, bytes=gap.length_bytes, reason=gap.reason, unknown=unknown
+    )
 
 
 def _settle(future: asyncio.Future[Any], outcome: Any) -> None:

@@ -183,10 +183,10 @@ class Lifeline:
             self._failed = 0
         # A server may let in and throw out at once, again and again: that is no progress.
         if policy is None or self._failed >= policy.attempts or not self._is_up or self._is_closing:
-            self.end(ending, cut=cut, error=expired)
+            self._lost_for_good(connection, ending, cut=cut, error=expired)
             return
         if not self._may_go_on(ending):
-            self.end(ending, cut=cut, error=expired)
+            self._lost_for_good(connection, ending, cut=cut, error=expired)
             return
         level = logging.INFO if self._dispatcher.has_listener(local.ConnectionLost) else logging.WARNING
         log.log(level, "session %s: the connection is lost: %s %s", self.core.session_id, ending.code, ending.reason)
@@ -219,9 +219,14 @@ class Lifeline:
             return again and not has_ended(ending) and may_reconnect(ending)
         return may_reconnect(ending) and self._complaints.forgives(ending, self._clock())
 
+    def _lost_for_good(self, connection: Connection, ending: Ending, *, cut: bool, error: Exception | None) -> None:
+        if ending.initiator != "client":  # What we close ourselves has been written before the end.
+            self._tell_doubt(connection)
+        self.end(ending, cut=cut, error=error)
+
     def _tell_doubt(self, connection: Connection) -> None:
         """Name the audio that was written and that no event of the server covers: it may have arrived or not."""
-        if (doubt := connection.audio_in_doubt()) is not None:
+        for doubt in connection.audio_in_doubt():
             self._dispatcher.publish(doubt)
 
     def end(self, ending: Ending, *, cut: bool = False, error: Exception | None = None) -> None:

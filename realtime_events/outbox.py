@@ -96,7 +96,18 @@ class Outbox:
         sending: How audio waits.
     """
 
-    __slots__ = ("_blocked", "_clock", "_error", "_on_gap", "_paused", "_pumping", "_timeout_s", "_transport", "ring")
+    __slots__ = (
+        "_after",
+        "_blocked",
+        "_clock",
+        "_error",
+        "_on_gap",
+        "_paused",
+        "_pumping",
+        "_timeout_s",
+        "_transport",
+        "ring",
+    )
 
     def __init__(
         self,
@@ -116,6 +127,7 @@ class Outbox:
         self._pumping: asyncio.Task[None] | None = None
         self._error: Exception | None = None
         self._paused = False
+        self._after: Outbox | None = None
 
     @property
     def waiting_bytes(self) -> int:
@@ -209,9 +221,19 @@ class Outbox:
             future.result()
         finally:
             if not future.done():
-                self._blocked.remove(entry)
                 future.cancel()
-                self._admit()
+                self._newest()._forget(entry)
+
+    def _newest(self) -> Outbox:
+        """Give the outbox that has taken over, be it this one: whoever waits, waits there now."""
+        outbox = self
+        while outbox._after is not None:
+            outbox = outbox._after
+        return outbox
+
+    def _forget(self, entry: tuple[bytes, int, asyncio.Future[None]]) -> None:
+        self._blocked.remove(entry)
+        self._admit()
 
     def _admit(self) -> None:
         """Accept the audio of blocked senders, in their order, as far as there is room."""
@@ -262,7 +284,7 @@ class Outbox:
         """Take the audio that waits in a paused outbox, and those who wait to add to it."""
         before.pause()
         self.ring, self._blocked = before.ring, before._blocked
-        before._blocked = []
+        before._blocked, before._after = [], self
         self._admit()
 
     def end(self, error: Exception | None = None, reason: str = "the connection ended") -> None:

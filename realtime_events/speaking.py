@@ -37,6 +37,11 @@ WIRE_FORMATS = {"audio/pcm": PCM16, "audio/pcmu": PCMU, "audio/pcma": PCMA}
 class Appending(Protocol):
     """What takes the audio: the connection."""
 
+    @property
+    def waiting_bytes(self) -> int:
+        """How much accepted audio has not been sent yet."""
+        ...
+
     def audio_is(self, format: AudioFormat) -> None:
         """Take note of the format of the audio that will be sent."""
         ...
@@ -94,7 +99,8 @@ class Speech:
         Of what the server has heard as speech, it has made an item, or will: that is not said twice.
         """
         heard_bytes = self._core.heard_until_ms * self.format.bytes_per_ms
-        fresh = [piece for end, piece in self._recent if end > heard_bytes]
+        sent_bytes = self._written_bytes - self._connection.waiting_bytes  # What waits goes to the fresh one by itself.
+        fresh = [piece for end, piece in self._recent if heard_bytes < end <= sent_bytes]
         return [client.InputAudioBufferAppend(event_id=self._new_id("event"), audio=piece) for piece in fresh]
 
     @property

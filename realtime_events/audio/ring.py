@@ -23,6 +23,7 @@ Policy = Literal["block", "drop_oldest", "drop_newest"]
 
 MAX_MS = 30_000
 MAX_AGE_S = 2.0
+MAX_STRETCHES = 64
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +85,7 @@ class Ring:
         self.high_water_bytes = 0
         self._pieces: deque[_Piece] = deque()
         self._marks: list[_Mark] = []
+        self._sent: list[list[int]] = []  # the stretches of accepted audio that were sent: start and end
 
     def __bool__(self) -> bool:
         return bool(self._pieces or self._marks)
@@ -110,6 +112,7 @@ class Ring:
 
     def passed(self, n_bytes: int) -> None:
         """Counts a piece that was written at once, past an empty ring."""
+        self._note_sent(self.accepted_bytes, n_bytes)
         self.accepted_pieces += 1
         self.sent_pieces += 1
         self.accepted_bytes += n_bytes
@@ -198,6 +201,27 @@ class Ring:
         piece = self._take_oldest()
         self.sent_pieces += 1
         self.sent_bytes += piece.n_bytes
+        self._note_sent(piece.start, piece.n_bytes)
+
+    def _note_sent(self, start: int, n_bytes: int) -> None:
+        if self._sent and self._sent[-1][1] == start:
+            self._sent[-1][1] += n_bytes
+            return
+        self._sent.append([start, start + n_bytes])
+        if len(self._sent) > MAX_STRETCHES:
+            # As if what was dropped between the oldest two had been sent: rather too much is in doubt than too little.
+            self._sent[:2] = [[self._sent[0][0], self._sent[1][1]]]
+
+    def last_sent(self, n_bytes: int, reason: str) -> list[Gap]:
+        """Gives where the last so many bytes that were sent stand among all that was accepted."""
+        stretches: list[tuple[int, int]] = []
+        for start, end in reversed(self._sent):
+            if n_bytes <= 0:
+                break
+            length = min(n_bytes, end - start)
+            stretches.append((end - length, length))
+            n_bytes -= length
+        return [self._gap(start, length, reason) for start, length in reversed(stretches)]
 
     def _mark_is_next(self) -> bool:
         return bool(self._marks) and not (self._pieces and self._pieces[0].number < self._marks[0].number)
@@ -229,9 +253,8 @@ class Ring:
                 stretches[-1][1] += piece.n_bytes
             else:
                 stretches.append([piece.start, piece.n_bytes])
+        return [self._gap(start, length, reason) for start, length in stretches if length]
+
+    def _gap(self, start: int, length: int, reason: str) -> Gap:
         ms = self.format.duration_ms
-        return [
-            Gap(start_bytes=start, length_bytes=length, start_ms=ms(start), length_ms=ms(length), reason=reason)
-            for start, length in stretches
-            if length
-        ]
+        return Gap(start_bytes=start, length_bytes=length, start_ms=ms(start), length_ms=ms(length), reason=reason)

@@ -58,12 +58,13 @@ class Batch:
         """Whether its response has ended and every call of it is answered."""
         return bool(self.ended) and not self.open
 
-    def answer(self, call_id: str, *, respond: bool, when_done: WhenDone) -> None:
-        """Take note of an answer; the follow-up is as urgent as the most urgent of them."""
-        del self.open[call_id]
+    def answer(self, call_id: str, *, respond: bool, when_done: WhenDone) -> ToolCall:
+        """Take note of an answer, and give its call; the follow-up is as urgent as the most urgent of them."""
+        call = self.open.pop(call_id)
         if respond:
             self.respond = True
             self.when_done = max(self.when_done, when_done, key=URGENCY.__getitem__)
+        return call
 
 
 class Batches:

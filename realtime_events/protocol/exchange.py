@@ -49,6 +49,7 @@ class Exchange:
         self._server_begins_until = 0.0
         self._call_names: dict[str, str] = {}
         self._said_in: dict[str, Turn] = {}
+        self._answered: local.ToolCall | None = None
         self.has_progressed = False
 
     # Wanting a response.
@@ -420,7 +421,7 @@ class Exchange:
         batch = self.batches.of(result.call_id)
         if batch is None:
             return False
-        batch.answer(result.call_id, respond=respond, when_done=when_done)
+        self._answered = batch.answer(result.call_id, respond=respond, when_done=when_done)
         if batch.turn is not None:
             batch.turn.tool_calls.append(result)
         for wanted in [wanted for wanted in self.responses.owed if wanted.of_call == result.call_id]:
@@ -434,6 +435,13 @@ class Exchange:
         self._effects.send.append(self._core.create_item(item))
         self._settle_batch(batch, now)
         return True
+
+    def not_sent(self, event: client.ConversationItemCreate) -> None:
+        """Take note that the connection was gone when the last answer was written: nobody will ever hear it."""
+        call = self._answered
+        if call is not None and event.item.type == "function_call_output" and event.item.call_id == call.call_id:
+            self._answered = None
+            self._effects.after.append(local.ToolOrphaned(call=call))
 
     def say(self, call_id: str, text: str, now: float) -> None:
         """Have the assistant say a text while a call runs; unsaid if the call is answered first."""
