@@ -24,8 +24,12 @@ TEXT = (server.ResponseOutputTextDelta, server.ResponseOutputAudioTranscriptDelt
 
 
 class Asking(NamedTuple):
-    """What a handle needs of its session: to ask, to take that back, to be brought events, to name a failure."""
+    """What a handle needs of its session: to ask, to take that back, to be brought events, to name a failure.
 
+    `online` waits while the session's connection is lost and made again.
+    """
+
+    online: Callable[[], Awaitable[object]]
     ask_for: Callable[[Wanted, Policy], None]
     give_up: Callable[[Wanted], None]
     follow: Callable[[Subscriber], Callable[[], None]]
@@ -201,8 +205,12 @@ class ResponseHandle:
         loop = asyncio.get_running_loop()
         self._begun = self._wanted.waiter = loop.create_future()
         self._ended = self._wanted.end_waiter = loop.create_future()
+        # However it ends: a session that outlives the response's connection tells its readers nothing more.
+        follower = self._follower
+        self._ended.add_done_callback(lambda _: follower.end())
         self._unfollow = self._asking.follow(self._follower)
         try:
+            await self._asking.online()
             self._asking.ask_for(self._wanted, self._policy)
             await self._begun
         except BaseException as error:

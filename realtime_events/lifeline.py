@@ -217,6 +217,8 @@ class Lifeline:
             # Once, until there is progress: two that drive each other out of a call shall not go on for ever.
             again = not self._failed or self.core.exchange.has_progressed
             return again and not has_ended(ending) and may_reconnect(ending)
+        if self.core.has_expired and ending.initiator != "client":
+            return True  # By whatever code: a fresh session is all that it takes.
         return may_reconnect(ending) and self._complaints.forgives(ending, self._clock())
 
     def _lost_for_good(self, connection: Connection, ending: Ending, *, cut: bool, error: Exception | None) -> None:
@@ -279,14 +281,14 @@ class Lifeline:
         if self._offline is None:
             then()
         else:
-            self._offline.add_done_callback(lambda done: then() if done.exception() is None else None)
+            self._offline.add_done_callback(lambda done: self.when_online(then) if done.exception() is None else None)
 
     # Another connection.
 
     async def _restore(self, ending: Ending, cause: Ending | SessionExpired, policy: Reconnect) -> None:
         try:
             await reconnect(cause, self._again, policy=policy, place=self._place, failed=self._failed)
-        except (RealtimeError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001 - also what a key provider raises: nobody shall wait for ever
             if self._is_call and is_over(error):
                 over = replace(ending, code=1000, reason=CALL_ENDED, initiator="server")
                 self.end(over, error=ConnectionLostError(over.code, over.reason, initiator=over.initiator))

@@ -174,6 +174,7 @@ class Session:
         self.playback = Heard(self._core.playback, clock)
         self._speech = Speech(self._core, self._connection, gate=options.gate, new_id=self._new_id, clock=clock)
         self._asking = Asking(
+            self._line.online,
             self._ask_for,
             self._give_up,
             self._dispatcher.follow,
@@ -472,17 +473,20 @@ class Session:
             ConnectionLostError: The connection ended first.
             TimeoutError: The turn took longer than `timeout`.
         """
-        await self._line.online()
         item = _user_item(content)
         codec.encode(client.ConversationItemCreate(item=item))  # What cannot be said begins no turn.
+        async with within(timeout, "the turn did not end"):
+            await self._line.online()
+            return await self._turn_of(item, policy)
+
+    async def _turn_of(self, item: Item, policy: Policy | None) -> Turn:
         future: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
         self._refresh_tools()
         chosen = policy or ("cancel_active" if self.playback.has_player else "queue")
         turn = self._core.ask(item, self._clock(), future, chosen)
         self._connection.carry_out()
         try:
-            async with within(timeout, "the turn did not end"):
-                return await future
+            return await future
         finally:
             self._core.give_up(turn, self._clock())
             self._connection.carry_out()
@@ -857,9 +861,8 @@ class Session:
             ConnectionLostError: The connection has ended.
         """
         labels = [tool.server_label for tool in self.config.tools or () if tool.type == "mcp" and tool.server_label]
-        state = self._core.hosted.state
         async with asyncio.timeout(timeout), self.stream("mcp_list_tools.*", "conversation.item.*") as news:
-            while None in (states := {label: state(label) for label in labels}).values():
+            while None in (states := {label: self._core.hosted.state(label) for label in labels}).values():
                 if await anext(news, None) is None:
                     raise self._connection.lost()
         if failed := [label for label, ok in states.items() if not ok]:

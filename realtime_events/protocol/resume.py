@@ -36,16 +36,20 @@ class Resumption:
     call_ids: dict[str, str] = field(default_factory=dict[str, str])
     dropped: list[str] = field(default_factory=list[str])
     lost_in_flight: list[str] = field(default_factory=list[str])
+    _refused: dict[str, None] = field(default_factory=dict[str, None])
 
     def take(self, conversation: Conversation, new_id: Callable[[str], str]) -> list[Item]:
         """Give the items that have to be said, with new ids; those that have one already are left out."""
         seed = conversation.seed()
-        self.dropped, self.lost_in_flight = [], []
+        self.dropped, self.lost_in_flight = list(self._refused), []
         for dropped in seed.dropped:
             item = conversation.get(dropped.item_id)
             in_flight = item is not None and item.status == "in_progress"
             (self.lost_in_flight if in_flight else self.dropped).append(dropped.item_id)
-        return [self._renamed(item, new_id) for item in seed.items if item.id not in self.ids]
+        return [self._renamed(item, new_id) for item in seed.items if not self._is_settled(item.id)]
+
+    def _is_settled(self, item_id: Any) -> bool:
+        return item_id in self.ids or item_id in self._refused
 
     def _renamed(self, item: Item, new_id: Callable[[str], str]) -> Item:
         renamed = self.ids[item.id or ""] = new_id("item")
@@ -59,6 +63,7 @@ class Resumption:
         for old, new in list(self.ids.items()):
             if new == new_item_id:
                 del self.ids[old]
+                self._refused[old] = None
                 self.dropped.append(old)
 
 

@@ -1,0 +1,111 @@
+"""What a review of reconnecting found: each test failed before its fault was mended."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from realtime_events import ConnectionLostError, Endpoint, Realtime, Session, user
+from realtime_events.events import ConversationItemDone
+from realtime_events.events.items import ContentPart, Item
+from realtime_events.protocol.conversation import Conversation
+from realtime_events.protocol.resume import Resumption
+from realtime_events.reconnect import Reconnect
+from realtime_events.simulator import EchoBrain, Simulator
+from realtime_events.testing import FaultProxy
+
+WAIT_S = 10.0
+QUICK = Reconnect(jitter=lambda: 0.0)
+SLOW = Reconnect(jitter=lambda: 1.0, first_delay_s=60, max_delay_s=60)
+TEXT = {"output_modalities": ["text"]}
+
+
+@asynccontextmanager
+async def line(rt: Realtime | None = None, **options: Any) -> AsyncIterator[tuple[Simulator, FaultProxy, Session]]:
+    """A session with a simulator, over a network that can be cut."""
+    rt, faults = rt or Realtime(session=TEXT), options.pop("faults", "")
+    async with asyncio.timeout(WAIT_S), Simulator(brain=EchoBrain(), pace=None, faults=faults) as sim:
+        async with FaultProxy(sim.endpoint) as proxy:
+            async with rt.connect(endpoint=proxy.endpoint, **{"reconnect": QUICK, **options}) as session:
+                yield sim, proxy, session
+
+
+async def cut(proxy: FaultProxy, session: Session, until: str = "connection.restored") -> Any:
+    """Cut the connection, and wait for what follows."""
+    following = asyncio.ensure_future(session.wait_for(until))
+    await asyncio.sleep(0)
+    proxy.cut()
+    return await following
+
+
+async def test_whoever_reads_a_response_is_told_that_its_connection_was_lost() -> None:
+    """B42: a reader of its text does not wait for words that nobody will say, though the session goes on."""
+    async with line(faults="drop:response.done") as (_, proxy, session):
+        async with session.respond() as response:
+            reading = asyncio.ensure_future(anext(_rest_of(response.text), "over"))
+            await cut(proxy, session)
+            assert await reading == "over"
+            with pytest.raises(ConnectionLostError):
+                await response.text
+
+
+async def _rest_of(pieces: AsyncIterator[str]) -> AsyncIterator[str]:
+    async for _ in pieces:
+        pass
+    return
+    yield ""
+
+
+def test_what_the_server_refused_is_not_said_to_it_again_and_is_named() -> None:
+    """B42: a rotation asks what is left to say until nothing is."""
+    conversation, numbers, resumption = Conversation(), itertools.count(), Resumption()
+    told = Item(id="item_a", type="message", role="user", content=[ContentPart(type="input_text", text="Hello")])
+    conversation.apply(ConversationItemDone(event_id="event_a", item=told), 0.0)
+    [said] = resumption.take(conversation, lambda kind: f"{kind}_{next(numbers)}")
+    resumption.refused(str(said.id))
+    assert resumption.take(conversation, lambda kind: f"{kind}_{next(numbers)}") == []
+    assert resumption.dropped == ["item_a"] and resumption.ids == {}
+
+
+async def test_whatever_a_key_provider_raises_ends_the_session_and_leaves_nobody_waiting() -> None:
+    """B43, B46: the attempt that fails for no reason of the network's is the end, and is told."""
+    keys = iter(["test-key"])
+
+    def key() -> str:
+        try:
+            return next(keys)
+        except StopIteration:
+            raise ValueError("the vault is sealed") from None
+
+    async with asyncio.timeout(WAIT_S), Simulator(brain=EchoBrain(), pace=None) as sim:
+        async with FaultProxy(sim.endpoint) as proxy:
+            endpoint = Endpoint(url=proxy.endpoint.url, api_key=key)
+            async with Realtime(session=TEXT).connect(endpoint=endpoint, reconnect=QUICK) as session:
+                waiting = asyncio.ensure_future(session.wait_for("app.never"))
+                await asyncio.sleep(0)
+                proxy.cut()
+                with pytest.raises(ValueError, match="sealed"):
+                    await waiting
+                assert session.is_closed
+
+
+async def test_a_response_that_is_asked_for_while_the_connection_is_lost_waits_for_the_next_one() -> None:
+    """B42: as `ask` does."""
+    async with line(reconnect=Reconnect(jitter=lambda: 1.0, first_delay_s=0.05)) as (_, proxy, session):
+        await session.add_item(user("Hello"))
+        await cut(proxy, session, until="connection.lost")
+        response = await session.respond()
+        assert response.status == "completed"
+
+
+async def test_the_time_of_a_question_counts_while_the_connection_is_lost() -> None:
+    """B42: `timeout` is the whole of it."""
+    async with line(reconnect=SLOW) as (_, proxy, session):
+        await cut(proxy, session, until="connection.lost")
+        with pytest.raises(TimeoutError):
+            await session.ask("Anybody?", timeout=0.02)
