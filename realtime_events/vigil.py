@@ -62,7 +62,8 @@ class Vigil:
         self._seen_s = self._heard_s = clock()
         self._heard = 0
         self._is_stalled = False
-        self._warned_of = ""
+        self._warned_of = self._measured = ""
+        self._life_s = LIMIT_S
 
     def begin(self) -> None:
         """Begin to look."""
@@ -137,8 +138,14 @@ class Vigil:
             self._dispatcher.publish(local.SessionExpiring(session_id=session_id, left_s=max(0.0, left_s)))
 
     def _left_s(self) -> float:
-        """Give how long the server will keep the session: by its own word, or by the API's limit."""
-        expires_at = self._line.core.config.expires_at
-        if isinstance(expires_at, int) and expires_at > 0:
-            return min(expires_at - time.time(), LIMIT_S)
-        return LIMIT_S - self._line.lived_s
+        """Give how long the server will keep the session: by its own word, or by the API's limit.
+
+        Its word is a time of day, so it is read once, when the session is new: the machine's clock may be set later.
+        """
+        core, lived_s = self._line.core, self._line.lived_s
+        if core.session_id != self._measured:
+            expires_at = core.config.expires_at
+            is_known = isinstance(expires_at, int) and expires_at > 0
+            self._measured = core.session_id
+            self._life_s = lived_s + min(expires_at - time.time(), LIMIT_S) if is_known else LIMIT_S
+        return self._life_s - lived_s

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from realtime_events import Realtime, SessionExpired
+from realtime_events import Options, Realtime, SessionExpired
 from realtime_events.events import ConnectionClosed, ConnectionLost, SessionExpiring
 from realtime_events.simulator import EchoBrain, Simulator
+from realtime_events.testing import ManualClock
+from realtime_events.vigil import Vigil
 
 from .server import Delays
 
@@ -62,3 +67,30 @@ async def test_without_rotating_and_reconnecting_the_end_is_announced_and_named(
             assert session.is_closed
     assert [event.session_id for event in expiring] == [session.id] and len(closed) == 1
     assert 0.0 <= expiring[0].left_s <= 300.0
+
+
+def test_a_clock_that_is_set_neither_ends_nor_prolongs_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """B43: `expires_at` is a time of day; how long that is from the beginning, the monotonic clock says."""
+    rotated, clock, unix_s = list[float](), ManualClock(now=0.0), 1_800_000_000.0
+    monkeypatch.setattr(time, "time", lambda: unix_s)
+    config = SimpleNamespace(expires_at=int(unix_s) + 1_800)
+    line: Any = SimpleNamespace(
+        core=SimpleNamespace(session_id="sess_1", config=config, waiting_for=lambda: ""),
+        connection=SimpleNamespace(received=0, sent=0),
+        is_offline=False,
+        lived_s=0.0,
+        rotate=lambda: rotated.append(clock()),
+    )
+    nobody: Any = SimpleNamespace(publish=lambda event: None)
+    vigil = Vigil(line, nobody, Options(), close=lambda reason: None, clock=clock, spread=lambda: 0.0)
+    vigil.look()
+    for jump_s in (0.0, 7_200.0, -86_400.0):
+        unix_s += jump_s
+        clock.advance(490.0)
+        line.lived_s = clock()
+        vigil.look()
+    assert not rotated, "the clock was set forward, and the session ended early"
+    clock.advance(40.0)
+    line.lived_s = clock()
+    vigil.look()
+    assert rotated == [1_510.0], "the clock was set back, and the server's limit forgotten"
