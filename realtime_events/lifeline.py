@@ -20,6 +20,7 @@ from .connection import Connection
 from .dispatcher import Dispatcher
 from .emitter import Emitter
 from .events import client, local
+from .events.session import SessionConfig
 from .exceptions import ConnectionLostError, RealtimeError, ServerError, SessionExpired
 from .options import Options
 from .protocol.conversation import Conversation
@@ -35,6 +36,7 @@ log = logging.getLogger("realtime_events.session")
 
 REPLAY_TIMEOUT_S = 5.0
 FORCED_AFTER_S = 180.0  # how long a rotation waits for an idle moment
+ROTATE_AGAIN_S = 30.0  # after a rotation that failed
 PROGRESS_S = 30.0  # a connection that lives so long was no failure, even if nobody said anything
 FINISHED = "rotated: another session goes on"
 
@@ -47,7 +49,8 @@ class Means:
         core: Makes a State.
         connection: Makes a connection: of a State, the lanes, and whom to tell of its end.
         dial: Opens a socket.
-        configure: Tells a new server-side session all that it has to know, and waits until it has confirmed it.
+        wanted: Gives the configuration that a new server-side session has to be told.
+        configure: Tells a new server-side session that, and waits until it has confirmed it.
         recent_audio: Gives the user's audio of the last moment, for a session that takes over from one that lives.
         swapped: Told the State and the connection of a new incarnation.
         new_id: Gives a fresh id.
@@ -57,7 +60,8 @@ class Means:
     core: Callable[[Conversation | None], Core]
     connection: Callable[[Core, Dispatcher, Callable[[Ending, bool], None]], Connection]
     dial: Callable[[], Awaitable[Transport]]
-    configure: Callable[[Connection], Awaitable[None]]
+    wanted: Callable[[], SessionConfig]
+    configure: Callable[[Connection, SessionConfig], Awaitable[None]]
     recent_audio: Callable[[], list[client.InputAudioBufferAppend]]
     swapped: Callable[[Core, Connection], None]
     new_id: Callable[[str], str]
@@ -105,6 +109,8 @@ class Lifeline:
         self._offline: asyncio.Future[None] | None = None
         self._restoring: asyncio.Task[None] | None = None
         self._rotating: asyncio.Task[None] | None = None
+        self._leaving: Connection | None = None
+        self._rotate_from_s = self._opened_s
         self.connection = self._connection(self.core, dispatcher)
 
     def _connection(self, core: Core, dispatcher: Dispatcher) -> Connection:
@@ -199,6 +205,8 @@ class Lifeline:
                 attempt=self._failed + 1,
             )
         )
+        if self._rotating is not None and self._leaving is connection:
+            self._rotating.cancel()  # One at a time: what follows is a reconnection.
         connection.pause_audio()
         self._tell_doubt(connection)
         loop = asyncio.get_running_loop()
@@ -322,16 +330,24 @@ class Lifeline:
             connection.open(await self._means.dial())
             async with within(self._options.connect_timeout_s, "the server sent no session.created"):
                 await connection.created
-            if not self._is_call:
-                await self._means.configure(connection)
-            if self._is_replayed:
-                await self._say_again(core, connection, resumption)
+            await self._catch_up(core, connection, resumption)
             if connection.ended.done():
                 raise connection.lost()
         except BaseException:
             await connection.close(1000, "not needed")
             raise
         return core, connection
+
+    async def _catch_up(self, core: Core, connection: Connection, resumption: Resumption) -> bool:
+        """Tell the new session all that it does not know yet; says whether there was any."""
+        if self._is_call:
+            return False  # The server kept it.
+        wanted = self._means.wanted()
+        is_news = wanted != resumption.told
+        if is_news:
+            resumption.told = wanted
+            await self._means.configure(connection, wanted)
+        return (self._is_replayed and await self._say_again(core, connection, resumption)) or is_news
 
     async def _say_again(self, core: Core, connection: Connection, resumption: Resumption) -> bool:
         """Say what the new session does not know yet, in order, until all is acknowledged; says whether there was any.
@@ -369,24 +385,28 @@ class Lifeline:
 
     def rotate(self) -> None:
         """Go on in a fresh server-side session at the next idle moment; twice is once."""
+        if self._is_call or self._options.kind == "translation" or self._clock() < self._rotate_from_s:
+            return  # A call's conversation is the server's own, and what was translated cannot be said again.
         if self._rotating is None and self._is_up and self._offline is None and not self._is_closing:
             loop = asyncio.get_running_loop()
             self._rotating = loop.create_task(self._rotate(), name="realtime_events.session.rotate")
             self._rotating.add_done_callback(self._rotated)
 
     def _rotated(self, task: asyncio.Task[None]) -> None:
-        self._rotating = None
+        self._rotating = self._leaving = None
         if not task.cancelled() and (error := task.exception()) is not None:
+            self._rotate_from_s = self._clock() + ROTATE_AGAIN_S
             log.warning("session %s could not be rotated yet: %s", self.core.session_id, error)
 
     async def _rotate(self) -> None:
         old, forced_s = self.connection, self._clock() + FORCED_AFTER_S
+        self._leaving = old
         await self._idle(old, forced_s)
         resumption = Resumption()
         core, connection = await self._prepare(resumption)
         try:
             await self._idle(old, forced_s)
-            while await self._say_again(core, connection, resumption):
+            while await self._catch_up(core, connection, resumption):
                 await self._idle(old, forced_s)
             if old.ended.done() or connection.ended.done():
                 raise ConnectionLostError(1006, "the connection was lost while it was rotated", initiator="network")

@@ -157,6 +157,7 @@ class Session:
                 core=self._make_core,
                 connection=self._make_connection,
                 dial=self._dial_now,
+                wanted=self._told_so_far,
                 configure=self._configure,
                 recent_audio=lambda: self._speech.recent(),
                 swapped=self._swapped,
@@ -222,10 +223,12 @@ class Session:
         headers = await self._endpoint.handshake_headers()
         return await self._dial(self._url(), headers, self._options)
 
-    async def _configure(self, connection: Connection) -> None:
-        """Tell a fresh server-side session all that the session was told so far."""
+    def _told_so_far(self) -> SessionConfig:
+        """Give all that a fresh server-side session has to be told."""
         self.tools.forget_told()
-        wanted = self.tell()
+        return self.tell()
+
+    async def _configure(self, connection: Connection, wanted: SessionConfig) -> None:
         if _says_something(wanted):
             event = client.SessionUpdate(session=self._typed(wanted))
             await connection.request(event, self._options.connect_timeout_s)

@@ -30,12 +30,14 @@ class Resumption:
         call_ids: The new id of each tool call, by its old one.
         dropped: The old ids of finished items that cannot be said again, or that the server refused.
         lost_in_flight: The old ids of items that were not finished.
+        told: The configuration that the new session was told; None before it was told any.
     """
 
     ids: dict[str, str] = field(default_factory=dict[str, str])
     call_ids: dict[str, str] = field(default_factory=dict[str, str])
     dropped: list[str] = field(default_factory=list[str])
     lost_in_flight: list[str] = field(default_factory=list[str])
+    told: SessionConfig | None = None
     _refused: dict[str, None] = field(default_factory=dict[str, None])
 
     def take(self, conversation: Conversation, new_id: Callable[[str], str]) -> list[Item]:

@@ -109,3 +109,30 @@ async def test_the_time_of_a_question_counts_while_the_connection_is_lost() -> N
         await cut(proxy, session, until="connection.lost")
         with pytest.raises(TimeoutError):
             await session.ask("Anybody?", timeout=0.02)
+
+
+async def test_what_is_changed_while_a_session_rotates_reaches_the_one_that_takes_over() -> None:
+    """B43: an update that the old session confirmed while the new one was made ready is not forgotten."""
+    async with line(rotate=0.2) as (sim, _, session):
+        rotated = asyncio.ensure_future(session.wait_for("session.rotated"))
+        while len(sim.sessions) < 2:  # The new one is being told what the old one was.
+            await asyncio.sleep(0)
+        await session.update(instructions="Sing.")
+        await rotated
+        assert session.config.instructions == "Sing."
+
+
+async def test_a_connection_that_is_lost_while_it_rotates_is_made_again_once() -> None:
+    """B41: one at a time; the rotation gives up, and the reconnection has its pace."""
+    async with line(rotate=0.1, reconnect=SLOW, faults="drop:response.done") as (sim, proxy, session):
+        asking = asyncio.ensure_future(session.ask("Hello"))  # It keeps the session from being idle.
+        lifeline = session._line  # pyright: ignore[reportPrivateUsage]
+        while lifeline._rotating is None:  # pyright: ignore[reportPrivateUsage]
+            await asyncio.sleep(0)
+        await cut(proxy, session, until="connection.lost")
+        with pytest.raises(ConnectionLostError):
+            await asking
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert lifeline._rotating is None  # pyright: ignore[reportPrivateUsage]
+        assert len(sim.sessions) == 1
