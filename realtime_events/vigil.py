@@ -131,7 +131,9 @@ class Vigil:
                 self._line.rotate()
             return
         left_s = self._left_s()
-        if rotate and left_s <= ROTATE_BEFORE_S + self._spread * ROTATE_SPREAD_S:
+        before_s = ROTATE_BEFORE_S + self._spread * ROTATE_SPREAD_S
+        # Half of a short life at the most: else each session would be left as soon as it is there.
+        if rotate and left_s <= min(before_s, self._life_s / 2):
             self._line.rotate()
         elif not rotate and left_s <= ROTATE_BEFORE_S and self._warned_of != self._line.core.session_id:
             self._warned_of = session_id = self._line.core.session_id
@@ -140,12 +142,13 @@ class Vigil:
     def _left_s(self) -> float:
         """Give how long the server will keep the session: by its own word, or by the API's limit.
 
-        Its word is a time of day, so it is read once, when the session is new: the machine's clock may be set later.
+        Its word is a time of day, so it is read once, when the session is new: the machine's clock may be set later. A
+        time that is past already says that this clock is wrong.
         """
         core, lived_s = self._line.core, self._line.lived_s
         if core.session_id != self._measured:
             expires_at = core.config.expires_at
-            is_known = isinstance(expires_at, int) and expires_at > 0
-            self._measured = core.session_id
-            self._life_s = lived_s + min(expires_at - time.time(), LIMIT_S) if is_known else LIMIT_S
+            self._measured, self._life_s = core.session_id, LIMIT_S
+            if isinstance(expires_at, int) and (left_s := expires_at - time.time()) > 0:
+                self._life_s = lived_s + min(left_s, LIMIT_S)
         return self._life_s - lived_s

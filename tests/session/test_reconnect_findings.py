@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from realtime_events import ConnectionLostError, Endpoint, Realtime, Session, user
+from realtime_events import ConnectionLostError, Endpoint, Options, Realtime, Session, user
+from realtime_events.dispatcher import Dispatcher
+from realtime_events.emitter import Emitter
 from realtime_events.events import ConversationItemDone
 from realtime_events.events.items import ContentPart, Item
 from realtime_events.protocol.conversation import Conversation
@@ -18,6 +22,7 @@ from realtime_events.protocol.resume import Resumption
 from realtime_events.reconnect import Reconnect
 from realtime_events.simulator import EchoBrain, Simulator
 from realtime_events.testing import FaultProxy
+from realtime_events.vigil import Vigil
 
 WAIT_S = 10.0
 QUICK = Reconnect(jitter=lambda: 0.0)
@@ -136,3 +141,34 @@ async def test_a_connection_that_is_lost_while_it_rotates_is_made_again_once() -
             await asyncio.sleep(0)
         assert lifeline._rotating is None  # pyright: ignore[reportPrivateUsage]
         assert len(sim.sessions) == 1
+
+
+class _Living:
+    """A session's connections, as the vigil sees them."""
+
+    def __init__(self, expires_at: int) -> None:
+        self.core = SimpleNamespace(
+            session_id="sess_a", config=SimpleNamespace(expires_at=expires_at), waiting_for=lambda: ""
+        )
+        self.connection = SimpleNamespace(received=0, sent=0)
+        self.is_offline = False
+        self.lived_s = 0.0
+        self.rotated = 0
+
+    def rotate(self) -> None:
+        self.rotated += 1
+
+
+@pytest.mark.parametrize(("said_s", "lived_s"), [(-100, 3300), (10_000, 3300), (3600, 3300), (600, 300), (60, 30)])
+async def test_a_wall_clock_that_is_wrong_makes_no_session_rotate_again_and_again(said_s: int, lived_s: float) -> None:
+    """B43: `expires_at` is believed where it can be right, and of a short life at least one half is lived."""
+    living: Any = _Living(int(time.time()) + said_s)
+    lanes = Dispatcher(Emitter(), None, overflow=print)
+    vigil = Vigil(living, lanes, Options(), close=print, clock=lambda: 0.0, spread=lambda: 0.0)
+    vigil.look()
+    living.lived_s = lived_s - 2
+    vigil.look()
+    assert living.rotated == 0
+    living.lived_s = lived_s + 2
+    vigil.look()
+    assert living.rotated == 1
