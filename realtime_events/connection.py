@@ -174,7 +174,7 @@ class Connection:
     def retire(self, silent: Dispatcher) -> None:
         """Make nothing any more of what still comes: another connection has taken the place of this one."""
         self._dispatcher = silent
-        self._decode = lambda data: UnknownEvent(type="", raw=data)
+        self._decode = _unheard
 
     def pause_audio(self) -> None:
         """Let audio wait for the connection that follows; whatever else waits is lost with this one."""
@@ -407,6 +407,10 @@ class Connection:
         if log.isEnabledFor(logging.DEBUG):
             log.debug("→ %s %r", event.type, event)
         return codec.encode(event, dialect=self._dialect)
+
+
+def _unheard(data: bytes) -> Event:
+    return UnknownEvent(type="", raw=data)
 
 
 def _logged(decode: Callable[[bytes], Event]) -> Callable[[bytes], Event]:
