@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MAX_TICK_S = 5.0
 MIN_TICK_S = 0.05
 TICKS_IN_TIME = 10
+ROUNDED_S = 1.0  # `expires_at` is in whole seconds
 LIMIT_S = 3600.0  # a GA session ends after 60 minutes
 ROTATE_BEFORE_S = 300.0
 ROTATE_SPREAD_S = 120.0  # so that sessions that began together do not rotate together
@@ -149,6 +150,6 @@ class Vigil:
         if core.session_id != self._measured:
             expires_at = core.config.expires_at
             self._measured, self._life_s = core.session_id, LIMIT_S
-            if isinstance(expires_at, int) and (left_s := expires_at - time.time()) > 0:
+            if isinstance(expires_at, int) and (left_s := expires_at - time.time()) > -ROUNDED_S:
                 self._life_s = lived_s + min(left_s, LIMIT_S)
         return self._life_s - lived_s
