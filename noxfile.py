@@ -224,6 +224,13 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def soak(session: nox.Session) -> None:
+    """Keeps a hundred sessions alive for minutes over a network that breaks, and counts on both sides."""
+    session.install("-e", ".")
+    session.run("python", "-m", "benchmarks.soak", *session.posargs)
+
+
+@nox.session(default=False)
 def nightly(session: nox.Session) -> None:
     """Runs the suite with its long tests and with many more generated inputs."""
     session.install("-e", ".[cli]", *group("test"))
