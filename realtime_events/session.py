@@ -13,6 +13,7 @@ import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
@@ -70,6 +71,7 @@ STREAM_MAX_PENDING = 1000
 EXTRACT_TIMEOUT_S = 30.0
 SEED_TIMEOUT_S = 30.0
 DRAIN_S = 10.0
+DRAIN_LOOK_S = 0.25
 MANNERS = ("closed by the application", 1000)
 
 
@@ -418,7 +420,8 @@ class Session:
         try:
             async with asyncio.timeout(grace_s):
                 while not self.is_closed and not self._core.is_idle(self._clock()):
-                    await self.wait_for("turn.done", "response.done", "connection.*")
+                    with suppress(TimeoutError):  # No event tells that what was said has been heard.
+                        await self.wait_for("turn.done", "response.done", "connection.*", timeout=DRAIN_LOOK_S)
         except (TimeoutError, RealtimeError):
             pass
         await self.close()
