@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from realtime_events.events import server
 from realtime_events.events.builders import user
 from realtime_events.protocol.conversation import Conversation
-from realtime_events.protocol.conversation.order import ROOT, Order
+from realtime_events.protocol.conversation.order import REMEMBERED_REMOVED, ROOT, Order
 
 CHAIN = [f"item_{n}" for n in range(8)]
 
@@ -119,3 +119,20 @@ def test_ten_thousand_items_are_read_after_each_arrival_in_no_time() -> None:
         assert walked is not None
         assert walked[-1] == str(n)
     assert order.ids() == [str(n) for n in range(10_000)]
+
+
+def test_the_memory_of_removed_items_is_bounded_and_the_order_stays() -> None:
+    """B24: of very many deleted items only the newest are remembered, and what is left stands as it stood."""
+    order, previous = Order(), ROOT
+    for number in range(6 * REMEMBERED_REMOVED):
+        item_id = f"item_{number}"
+        order.put(item_id, previous, 0)
+        if number % 100:
+            order.remove(item_id)
+        previous = item_id
+    kept = [f"item_{number}" for number in range(0, 6 * REMEMBERED_REMOVED, 100)]
+    assert order.ids() == kept
+    assert not order.is_removed("item_1") and order.is_removed(f"item_{6 * REMEMBERED_REMOVED - 1}")
+    order.put("last", kept[-1], 0)
+    order.put("first", ROOT, 0)
+    assert order.ids() == ["first", *kept, "last"]

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 ROOT: Final = "root"
+SUREST: Final = 99  # A place that no later event moves.
+REMEMBERED_REMOVED: Final = 1024
 
 
 @dataclass(slots=True)
@@ -66,6 +69,20 @@ class Order:
         self.see(item_id)
         self._removed[item_id] = None
         self._shown = None
+        if len(self._removed) > 2 * REMEMBERED_REMOVED:
+            self._compact()
+
+    def _compact(self) -> None:
+        """Forget the places of removed ids, and the oldest of those ids: what is shown stands as it stood."""
+        shown = self.ids()
+        self._removed = dict.fromkeys(list(self._removed)[-REMEMBERED_REMOVED:])
+        self._places = {
+            item_id: _Place(previous, SUREST, told)
+            for told, (previous, item_id) in enumerate(pairwise([ROOT, *shown]), 1)
+        }
+        self._told = len(shown)
+        self._named = dict.fromkeys([ROOT, *shown[:-1]])
+        self._walked, self._shown = list(shown), list(shown)
 
     def forget(self, item_id: str) -> None:
         """Take an id out as if it had never been seen, unless it was removed."""
