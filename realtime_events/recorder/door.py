@@ -30,19 +30,20 @@ class Recorder:
     def __init__(self, transport: Transport, writer: TapeWriter) -> None:
         self._transport = transport
         self._writer = writer
-        self._take_out = writer.taker("out")
-        writer.begin()
+        self._epoch = writer.begin()
+        self._take_out = writer.taker("out", self._epoch)
 
     async def run(self, on_frame: OnFrame) -> Ending:
         """Read frames until the connection ends, and say how it ended."""
-        take_in = self._writer.taker("in")
+        take_in = self._writer.taker("in", self._epoch)
 
         def taped(frame: bytes) -> bool:
             take_in(frame)
             return on_frame(frame)
 
         ending = await self._transport.run(taped)
-        self._writer.end(TapedEnding(code=ending.code, reason=ending.reason, initiator=ending.initiator))
+        taped_ending = TapedEnding(code=ending.code, reason=ending.reason, initiator=ending.initiator)
+        self._writer.end(taped_ending, self._epoch)
         return ending
 
     async def send(self, data: bytes) -> None:

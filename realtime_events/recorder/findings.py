@@ -122,7 +122,7 @@ def happenings(tape: Tape) -> list[Happening]:
     began_s: dict[str, float] = {}
     epoch = 0
     for frame, event in _events(tape):
-        if frame.epoch != epoch:
+        if frame.epoch > epoch:
             told += _changes_of_connection(tape, epoch, frame)
             epoch = frame.epoch
         if isinstance(event, server.ResponseCreated):

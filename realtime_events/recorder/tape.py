@@ -14,7 +14,8 @@ its end. `t` is seconds since the recording began, by a clock that never jumps:
 
 A frame stands there as it was on the wire. One that is no JSON has `"x"` with its base64 instead of `"f"`; one that
 could hold a secret and cannot be read has its size alone, as `"size_bytes"`. Frames that were read in one turn of the
-event loop bear one time. An epoch is one connection; a session that reconnects goes on in the same tape with the next.
+event loop bear one time. An epoch is one connection; a session that reconnects goes on in the same tape with the next,
+and one that rotates has two for a while: each change between them is a line.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ class Tape:
         self.endings: dict[int, TapedEnding] = {}
         self.torn = False
         self.damaged = 0
-        self.epochs = 0
+        self.epochs = self._epoch = 0
         self.duration_s = 0.0
 
     def __iter__(self) -> Iterator[Frame]:
@@ -212,18 +213,19 @@ class Tape:
             return
         self.duration_s = max(self.duration_s, said.t)
         if said.epoch:
-            self.epochs = said.epoch
+            self._epoch = said.epoch
+            self.epochs = max(self.epochs, said.epoch)
         elif said.end is not None:
-            self.endings[self.epochs] = said.end
+            self.endings[self._epoch] = said.end
         elif said.x is not None or said.f is not None:
             self._add(said.t, said.d, said.x if said.x is not None else bytes(said.f or b""))
         elif said.size_bytes is None:
             self.damaged += 1
 
     def _add(self, t_s: float, direction: Direction, data: bytes) -> None:
-        self.epochs = self.epochs or 1
+        self.epochs, self._epoch = self.epochs or 1, self._epoch or 1
         self.duration_s = max(self.duration_s, t_s)
-        self.frames.append(Frame(t_s, direction, data, self.epochs))
+        self.frames.append(Frame(t_s, direction, data, self._epoch))
 
 
 def _too_large(path: str | Path, max_bytes: int) -> ConfigurationError:

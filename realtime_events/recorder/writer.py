@@ -95,7 +95,7 @@ class TapeWriter:
         self._recording = recording
         self._clock = clock
         self._began_s = clock()
-        self._epochs = 0
+        self._epochs = self._epoch = 0
         self._turn: list[bytes] = []
         self._direction: Direction = "in"
         self._turn_s = 0.0
@@ -113,26 +113,34 @@ class TapeWriter:
 
     # On the loop.
 
-    def begin(self) -> None:
-        """Note that a connection was made: an epoch."""
+    def begin(self) -> int:
+        """Note that a connection was made, and give the number of its epoch."""
         self._start()
         self._epochs += 1
-        self._put_line(line(t=self._now_s(), epoch=self._epochs))
+        self._go_on_with(self._epochs)
+        return self._epochs
 
-    def end(self, ending: TapedEnding) -> None:
-        """Note how the connection ended."""
+    def _go_on_with(self, epoch: int) -> None:
+        """Note which connection what follows belongs to: while a session rotates, it has two."""
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._put_line(line(t=self._now_s(), epoch=epoch))
+
+    def end(self, ending: TapedEnding, epoch: int) -> None:
+        """Note how a connection ended."""
+        self._go_on_with(epoch)
         text = line(t=self._now_s(), end=ending)
         self._put_line(text if (kept := redaction.without_secrets(text)) == text else (kept or b"").rstrip() + b"\n")
 
-    def taker(self, direction: Direction) -> Callable[[bytes], None]:
-        """Give what takes the frames of one direction; it costs a tenth of a microsecond and never waits."""
+    def taker(self, direction: Direction, epoch: int) -> Callable[[bytes], None]:
+        """Give what takes the frames of one direction of a connection; it costs 0.1 µs and never waits."""
         turn = self._turn
         append = turn.append
         begin_turn = self._begin_turn
 
         def take(frame: bytes) -> None:
-            if not turn or self._direction is not direction:
-                begin_turn(direction)
+            if not turn or self._direction is not direction or self._epoch != epoch:
+                begin_turn(direction, epoch)
             append(frame)
 
         return take
@@ -160,7 +168,8 @@ class TapeWriter:
     def _now_s(self) -> float:
         return round(self._clock() - self._began_s, 6)
 
-    def _begin_turn(self, direction: Direction) -> None:
+    def _begin_turn(self, direction: Direction, epoch: int) -> None:
+        self._go_on_with(epoch)
         if self._turn:
             self._end_turn()
             self._turn_s = self._now_s()

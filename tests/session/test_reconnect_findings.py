@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from realtime_events import ConnectionLostError, Endpoint, Options, Realtime, Session, user
@@ -20,6 +21,8 @@ from realtime_events.events.items import ContentPart, Item
 from realtime_events.protocol.conversation import Conversation
 from realtime_events.protocol.resume import Resumption
 from realtime_events.reconnect import Reconnect
+from realtime_events.recorder.resuming import Resumed
+from realtime_events.recorder.tape import Tape
 from realtime_events.simulator import EchoBrain, Simulator
 from realtime_events.testing import FaultProxy
 from realtime_events.vigil import Vigil
@@ -172,3 +175,28 @@ async def test_a_wall_clock_that_is_wrong_makes_no_session_rotate_again_and_agai
     living.lived_s = lived_s + 2
     vigil.look()
     assert living.rotated == 1
+
+
+def test_a_tape_that_ends_within_a_replay_is_gone_on_with_from_the_connection_before() -> None:
+    """B42: while a session rotates it has two connections, and the frames of neither count for the other."""
+    said = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hello"}]}
+    more = {**said, "content": [{"type": "input_text", "text": "again"}]}
+
+    def added(item: dict[str, Any], item_id: str) -> dict[str, Any]:
+        taken = {**item, "id": item_id, "status": "completed", "object": "realtime.item"}
+        return {"type": "conversation.item.done", "event_id": "e", "previous_item_id": None, "item": taken}
+
+    lines: list[dict[str, Any]] = [
+        {"tape": 1, "kind": "realtime", "dialect": "ga", "model": "m"},
+        {"t": 0.0, "epoch": 1},
+        {"t": 0.1, "d": "in", "f": added(said, "item_a")},
+        {"t": 0.2, "epoch": 2},
+        {"t": 0.3, "d": "out", "f": {"type": "conversation.item.create", "event_id": "x", "item": {**said, "id": "b"}}},
+        {"t": 0.4, "epoch": 1},
+        {"t": 0.5, "d": "in", "f": {**added(more, "item_c"), "previous_item_id": "item_a"}},
+    ]
+    torn = Resumed.of(Tape.parse(b"".join(msgspec.json.encode(line) + b"\n" for line in lines)))
+    assert [item.text for item in torn.conversation] == ["Hello", "again"]
+    lines += [{"t": 0.6, "epoch": 2}, {"t": 0.7, "d": "in", "f": added(said, "b")}]
+    whole = Resumed.of(Tape.parse(b"".join(msgspec.json.encode(line) + b"\n" for line in lines)))
+    assert [item.id for item in whole.conversation] == ["b"]
