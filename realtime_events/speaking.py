@@ -99,8 +99,9 @@ class Speech:
         Of what the server has heard as speech, it has made an item, or will: that is not said twice.
         """
         heard_bytes = self._core.heard_until_ms * self.format.bytes_per_ms
-        sent_bytes = self._written_bytes - self._connection.waiting_bytes  # What waits goes to the fresh one by itself.
-        fresh = [piece for end, piece in self._recent if heard_bytes < end <= sent_bytes]
+        if self._connection.waiting_bytes:
+            return []  # What waits goes to the fresh session by itself, and some of it would be said twice.
+        fresh = [piece for end, piece in self._recent if end > heard_bytes]
         return [client.InputAudioBufferAppend(event_id=self._new_id("event"), audio=piece) for piece in fresh]
 
     @property
