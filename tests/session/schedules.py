@@ -124,6 +124,7 @@ class Incarnation:
         self.known = set[str]()
         self.said: list[str] = []
         self.broken: list[str] = []
+        self.died_with: list[bytes] = []
         self.calls: dict[str, None] = {}
         self.outputs = Counter[str]()
         self.asked: deque[client.ResponseCreate] = deque()
@@ -250,7 +251,7 @@ class Incarnation:
     @property
     def lost_frames(self) -> list[bytes]:
         """What was written and never arrived."""
-        return self.on_the_way or []
+        return [*(self.on_the_way or []), *self.died_with]
 
     @property
     def confirmed_bytes(self) -> int:
@@ -276,6 +277,7 @@ class Incarnation:
         event: Any = codec.decode(frame, side="client")
         self.received.append(event)
         if self._dies_after and len(self.received) >= self._dies_after:
+            self.died_with.append(frame)
             self.finish(Ending(1006, "gone while it was configured", "network"))
             return
         if isinstance(event, client.InputAudioBufferAppend):
