@@ -284,12 +284,15 @@ class WebSocketTransport:
         # aiohttp writes before it waits for anything, so one step is the whole write; the wait is left undone.
         step = self._ws.send_frame(data, aiohttp.WSMsgType.TEXT)
         try:
-            step.send(None)
+            waits_for: Any = step.send(None)
         except StopIteration:
             return
         except (ConnectionError, aiohttp.ClientError):
             raise self._lost() from None
-        step.close()  # What it waits for is not cancelled: everybody who drains waits for the same.
+        # Everybody who drains waits for the same: it is not cancelled, and it forgets that somebody meant to wait for it,
+        # as a task makes it do that waits (else the next one is told that "await wasn't used with future").
+        waits_for._asyncio_future_blocking = False
+        step.close()
 
     @property
     def unsent_bytes(self) -> int:

@@ -447,6 +447,25 @@ async def test_an_interruption_passes_a_megabyte_of_audio_that_a_deaf_server_doe
         outbox.end()
 
 
+async def test_control_on_a_full_line_leaves_the_audio_that_waits_alive() -> None:
+    """B15: aiohttp's senders share what they wait for; nobody may cancel it for the others."""
+    async with asyncio.timeout(30), door_to_a_deaf_server() as (transport, listens, heard):
+        outbox = Outbox(transport, clock=time.monotonic, on_gap=lambda gap: pytest.fail(repr(gap)))
+        pieces = 0
+        while outbox.ring.queued_bytes < 200_000:
+            await outbox.send_audio(f"audio {pieces}".ljust(1280).encode(), PIECE)
+            pieces += 1
+            await asyncio.sleep(0)
+        for number in range(2_000):  # More than the kernel takes, too.
+            outbox.post(f"cancel {number}".ljust(4_000).encode(), Place.AT_ONCE)
+            await asyncio.sleep(0)
+        listens.set()
+        while len(heard) < pieces + 2_000:
+            await asyncio.sleep(0)
+        assert not outbox.ring
+        outbox.end()
+
+
 async def test_an_abort_frees_the_senders_that_a_deaf_server_blocks() -> None:
     """B15, B17: and the task that writes ends with the connection."""
     async with asyncio.timeout(30), door_to_a_deaf_server() as (transport, _, _):
