@@ -289,8 +289,8 @@ class WebSocketTransport:
             return
         except (ConnectionError, aiohttp.ClientError):
             raise self._lost() from None
-        # Everybody who drains waits for the same: it is not cancelled, and it forgets that somebody meant to wait for it,
-        # as a task makes it do that waits (else the next one is told that "await wasn't used with future").
+        # Everybody who drains waits for the same: it is not cancelled, and it forgets that somebody meant to wait for
+        # it, as a task that waits makes it do (else the next one is told that "await wasn't used with future").
         waits_for._asyncio_future_blocking = False
         step.close()
 
