@@ -15,11 +15,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from .call import CALL_ENDED, has_ended, is_over
 from .connection import Connection
 from .dispatcher import Dispatcher
 from .emitter import Emitter
 from .events import client, local
+from .events.base import ClientEvent
 from .events.session import SessionConfig
 from .exceptions import ConnectionLostError, RealtimeError, ServerError, SessionExpired
 from .options import Options
@@ -110,6 +113,7 @@ class Lifeline:
         self._restoring: asyncio.Task[None] | None = None
         self._rotating: asyncio.Task[None] | None = None
         self._leaving: Connection | None = None
+        self._ids: dict[str, str] = {}
         self._rotate_from_s = self._opened_s
         self.connection = self._connection(self.core, dispatcher)
 
@@ -291,6 +295,11 @@ class Lifeline:
         else:
             self._offline.add_done_callback(lambda done: self.when_online(then) if done.exception() is None else None)
 
+    def renamed(self, event: ClientEvent) -> ClientEvent:
+        """Give an event that waited for the next connection with the item's new id: old ones mean nothing there."""
+        item_id = getattr(event, "item_id", None)
+        return msgspec.structs.replace(event, item_id=self._ids[item_id]) if item_id in self._ids else event
+
     # Another connection.
 
     async def _restore(self, ending: Ending, cause: Ending | SessionExpired, policy: Reconnect) -> None:
@@ -372,6 +381,7 @@ class Lifeline:
         before.note_times()
         if self._is_replayed:
             before.conversation.carry_over(resumption.ids, resumption.call_ids)
+            self._ids = resumption.ids
         core.adopt(before, same_incarnation=self._is_call)
         connection.speak_to(self._dispatcher)
         connection.take_over(old)

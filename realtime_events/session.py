@@ -433,7 +433,8 @@ class Session:
         if not self._line.is_offline:
             return await self._connection.request(event, timeout)
         async with within(timeout, f"the connection was lost, and the server did not answer {event.type}"):
-            return await (await self._line.online()).request(event, None)
+            connection = await self._line.online()
+            return await connection.request(self._line.renamed(event), None)
 
     async def send(self, event: ClientEvent | Mapping[str, Any]) -> str:
         """Send a client event and give its `event_id`; a refusal comes as the event `send.rejected`.

@@ -200,3 +200,13 @@ def test_a_tape_that_ends_within_a_replay_is_gone_on_with_from_the_connection_be
     lines += [{"t": 0.6, "epoch": 2}, {"t": 0.7, "d": "in", "f": added(said, "b")}]
     whole = Resumed.of(Tape.parse(b"".join(msgspec.json.encode(line) + b"\n" for line in lines)))
     assert [item.id for item in whole.conversation] == ["b"]
+
+
+async def test_a_deletion_that_waits_for_the_next_connection_names_the_item_by_its_new_id() -> None:
+    """B42: ids of a dead incarnation are never sent to a new one."""
+    async with line(reconnect=Reconnect(jitter=lambda: 1.0, first_delay_s=0.05)) as (sim, proxy, session):
+        item = await session.add_item(user("Forget me."))
+        await cut(proxy, session, until="connection.lost")
+        await session.delete_item(str(item.id))
+        assert not session.conversation.items
+        assert item.id not in {getattr(event, "item_id", None) for event in sim.sessions[-1].received}
