@@ -27,8 +27,9 @@ from .dispatcher import Dispatcher
 from .events import client, local, server
 from .events.base import ClientEvent, Event, MalformedEvent
 from .events.items import ContentPart, Item
+from .events.response import Response
 from .events.session import AudioConfig, AudioOutput, SessionConfig, Tool
-from .exceptions import ConfigurationError, LocalProtocolError, RealtimeError, RemoteProtocolError
+from .exceptions import ConfigurationError, LocalProtocolError, RealtimeError, RemoteProtocolError, ResponseFailed
 from .extracting import ATTEMPTS, Question
 from .following import Asking, ResponseHandle
 from .handlers import key_of, keys_of
@@ -181,7 +182,7 @@ class Session:
             self._ask_for,
             self._give_up,
             self._dispatcher.follow,
-            lambda response: self._core.failure(response, clock()),
+            self._failure,
         )
         if call is not None:
             self._dispatcher.follow(call.keypad)
@@ -826,6 +827,9 @@ class Session:
         self._refresh_tools()
         self._core.exchange.want(wanted, self._clock(), policy)
         self._connection.carry_out()
+
+    def _failure(self, response: Response) -> ResponseFailed:
+        return self._core.failure(response, self._clock())
 
     def _give_up(self, wanted: Wanted) -> None:
         """Cancel a response that somebody has asked for, unless it was not asked for yet."""

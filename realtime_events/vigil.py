@@ -63,7 +63,8 @@ class Vigil:
         self._seen_s = self._heard_s = clock()
         self._heard = 0
         self._is_stalled = False
-        self._warned_of = self._measured = ""
+        self._warned_of: str = ""
+        self._measured: str = ""
         self._life_s = LIMIT_S
 
     def begin(self) -> None:
