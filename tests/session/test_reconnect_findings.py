@@ -81,7 +81,7 @@ def test_what_the_server_refused_is_not_said_to_it_again_and_is_named() -> None:
 
 
 async def test_whatever_a_key_provider_raises_ends_the_session_and_leaves_nobody_waiting() -> None:
-    """B43, B46: the attempt that fails for no reason of the network's is the end, and is told."""
+    """B42: the attempt that fails for no reason of the network's is the end, and is told."""
     keys = iter(["test-key"])
 
     def key() -> str:
