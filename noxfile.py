@@ -16,6 +16,10 @@ PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 NODE_PEERS = ["@copilotkit/aimock@1.43.0", "@openai/agents-realtime@0.20.0", "zod@4.6.7", "openai-realtime-api@1.0.8"]
 BROWSER_DRIVER = ["playwright-core@1.65.1"]
 
+# What takes real time, or runs whole programs.
+SLOW = ["test_examples.py", "test_readme.py", "test_from_go.py", "session/test_soak.py", "cli", "faults", "browsers"]
+QUICK = [f"--ignore=tests/{name}" for name in SLOW]
+
 PROJECT = nox.project.load_toml("pyproject.toml")
 
 nox.needs_version = ">=2025.2.9"
@@ -86,16 +90,17 @@ def imports(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Runs the suite with today's dependencies."""
+    """Runs the suite with today's dependencies; what is slow runs in the oldest and the newest Python."""
     session.install("-e", ".[cli]", *group("test"))
-    session.run("pytest", *session.posargs)
+    quick = [] if session.python in ("3.11", "3.13", "3.14") else QUICK
+    session.run("pytest", *quick, *session.posargs)
 
 
 @nox.session(python=PYTHONS[:1] + PYTHONS[2:3])
 def lowest(session: nox.Session) -> None:
-    """Runs the suite with the lowest dependencies that pyproject.toml admits."""
+    """Runs the suite, but for what is slow, with the lowest dependencies that pyproject.toml admits."""
     session.install("-e", ".[cli]", *floors("cli"), *group("test"))
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *QUICK, *session.posargs)
 
 
 @nox.session

@@ -190,7 +190,6 @@ class Soak:
                 endpoint = self.proxies[number // SESSIONS_PER_PROXY].endpoint
                 connecting = self.app().connect(endpoint=endpoint, reconnect=policy, rotate=ROTATE_S)
                 sessions.append(await stack.enter_async_context(connecting))
-            tasks_at_first = len(asyncio.all_tasks())
             until_s = time.monotonic() + self.seconds
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.break_things(books, until_s))
@@ -202,10 +201,11 @@ class Soak:
             alive = await asyncio.gather(*map(self.still_there, sessions))
             gc.collect()
             cores = sum(isinstance(thing, Core) for thing in gc.get_objects())
-            tasks = len(asyncio.all_tasks()) - tasks_at_first
             for session in sessions:
                 await session.close()
             books.close()
+            ours = ("realtime_events.session", "realtime_events.transport")
+            tasks = sum(task.get_name().startswith(ours) for task in asyncio.all_tasks())
             return self.result(books, dead=alive.count(False), cores=cores, tasks=tasks)
 
     async def still_there(self, session: Session) -> bool:
@@ -230,7 +230,7 @@ class Soak:
             "events doubled": counts.twice,
             "sessions dead": dead,
             "states leaked": max(0, cores - 2 * self.sessions),
-            "tasks leaked": max(0, tasks - 2 * self.sessions),
+            "tasks leaked": tasks,
         }
         events = counts.events
         line = (

@@ -357,7 +357,7 @@ class Realtime(Emitter):
         """
         resumed = Resumed.of(tape if isinstance(tape, Tape) else os.fspath(tape))
         config = merged(self.config, resumed.config)
-        known = {"session": config, "conversation": resumed.conversation}
+        known: dict[str, Any] = {"session": config, "conversation": resumed.conversation}
         if resumed.model:
             known["model"] = resumed.model
         return Connecting(self, {**known, "resumed": resumed, **changes})

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..events import TurnDone
 from ..integrations.sound import Microphone, Speaker, talk_through
 from .output import Printer
-from .serving import opened, verdict
+from .serving import opened, patience_s, verdict
 from .speaking import show
 
 if TYPE_CHECKING:
@@ -32,7 +32,10 @@ async def converse(application: Realtime) -> int:
         show(printer, event.turn)
 
     application.on(TurnDone, tell)
-    async with application.connect() as session, talk_through(session, microphone, speaker) as talk:
+    async with (
+        application.connect(connect_retry_s=patience_s(application)) as session,
+        talk_through(session, microphone, speaker) as talk,
+    ):
         printer.note(f"{opened(session)} · {microphone.device.name} → {speaker.device.name} · Ctrl-C ends")
         await talk.ended()
         return verdict(await session.wait_closed())

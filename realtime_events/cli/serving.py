@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..transport import Ending
 
 NORMAL_CLOSURE = 1000
+PATIENCE_S = 1.0
 
 
 async def until_sigterm(work: Coroutine[object, object, int]) -> int:
@@ -48,9 +49,14 @@ async def until_sigterm(work: Coroutine[object, object, int]) -> int:
             loop.remove_signal_handler(signal.SIGTERM)
 
 
+def patience_s(application: Realtime) -> float:
+    """Give how long the first connection is tried: somebody at a terminal sees a mistyped URL at once."""
+    return min(application.options.connect_retry_s, PATIENCE_S)
+
+
 async def serve(application: Realtime) -> int:
     """Connect an application and let it run until its session ends."""
-    async with application.connect() as session:
+    async with application.connect(connect_retry_s=patience_s(application)) as session:
         say(f"{opened(session)}; Ctrl-C ends")
         return verdict(await session.wait_closed())
 

@@ -14,7 +14,7 @@ from ..audio import PCM16, AudioFormat, Converter, Pacer, load_audio, pieces
 from ..events import AudioInput, ResponseCreate, TurnStarted
 from ..exceptions import AudioFormatError, ConfigurationError, MissingExtra, RealtimeError
 from .output import Printer, seconds
-from .serving import loss, opened
+from .serving import loss, opened, patience_s
 
 if TYPE_CHECKING:
     from ..app import Realtime
@@ -45,7 +45,7 @@ def load_speech(path: Path) -> bytes:
 async def speak(application: Realtime, speech: bytes) -> int:
     """Connect an application, say a recording to it, and show the turns that it causes."""
     printer = Printer()
-    async with application.connect() as session:
+    async with application.connect(connect_retry_s=patience_s(application)) as session:
         printer.note(opened(session))
         printer.said("you", "(speaking)", seconds(PCM16.duration_ms(len(speech))))
         for turn in await say_to(session, speech, pace=REAL_TIME):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from ..events import ResponseOutputAudioTranscriptDelta, ResponseOutputTextDelta, ToolDone, ToolFailed
 from ..exceptions import ResponseFailed, ServerError
 from .output import Printer, printable, seconds
-from .serving import opened, verdict
+from .serving import opened, patience_s, verdict
 
 if TYPE_CHECKING:
     from ..app import Realtime
@@ -34,7 +34,7 @@ async def talk(application: Realtime) -> int:
     source = sys.stdin
     printer = Printer()
     display = Display(printer, application)
-    async with application.connect() as session:
+    async with application.connect(connect_retry_s=patience_s(application)) as session:
         printer.note(f"{opened(session)} · {QUIT} ends")
         lines = Lines(source)
         at_terminal = source.isatty()
