@@ -228,7 +228,7 @@ async def test_a_dropped_connection_ends_the_turn_and_says_so(tmp_path: Path) ->
     drops = {**GREETING, "latency": 100, "disconnectAfterMs": 150}
     rt, endings = Realtime(), list[ConnectionClosed]()
     rt.on("connection.closed", endings.append)
-    async with aimock(tmp_path, drops) as server, rt.connect(endpoint=server.endpoint) as session:
+    async with aimock(tmp_path, drops) as server, rt.connect(endpoint=server.endpoint, reconnect=False) as session:
         waiting = asyncio.create_task(session.wait_for("response.done"))
         with pytest.raises(ConnectionLostError) as lost:
             await session.ask("Hello")
