@@ -27,8 +27,12 @@ async def wait(session: Session, name: str, cls: type[ErrorEvent]) -> None:
     assert_type(await session.wait_for(beta.ResponseDone), ResponseDone)
     assert_type(await session.wait_for(cls), ErrorEvent)
     assert_type(await session.wait_for("response.done", when=lambda e: e.response.id == "r"), ResponseDone)
-    # For a class with a lambda mypy may give up and say Any (pyright does not): a named predicate keeps the type.
     assert_type(await session.wait_for(ErrorEvent, when=has_code), ErrorEvent)
+    # What a lambda reads of the event tells mypy which overload is meant; of one that fits every event it says Any.
+    assert_type(await session.wait_for(ErrorEvent, when=lambda e: bool(e.error.code)), ErrorEvent)
+    assert_type(await session.wait_for(cls, when=lambda e: bool(e.error.code)), ErrorEvent)
+    assert_type(await session.wait_for(TurnDone, when=lambda e: e.turn.text == "yes", timeout=1), TurnDone)
+    assert_type(await session.wait_for(beta.ResponseDone, when=lambda e: e.response.id == "r"), ResponseDone)
     # Of several, it may be each; of a glob or a name that only the run knows, anything, payloads of `app.…` too.
     assert_type(await session.wait_for("response.done", ErrorEvent), Event)
     assert_type(await session.wait_for(["response.done", "error"]), Event)
@@ -39,6 +43,7 @@ async def wait(session: Session, name: str, cls: type[ErrorEvent]) -> None:
 async def iterate(session: Session) -> None:
     assert_type(session.stream("response.audio.delta"), Stream[ResponseOutputAudioDelta])
     assert_type(session.stream(TurnDone, max_pending=10), Stream[TurnDone])
+    assert_type(session.stream(ErrorEvent, when=lambda e: bool(e.error.code)), Stream[ErrorEvent])
     assert_type(session.stream("response.done", "error"), Stream[Event])
     assert_type(session.stream(), Stream[Event])
     assert_type(session.stream("response.*.delta"), Stream[Any])

@@ -127,6 +127,12 @@ def every_spelling() -> list[tuple[str, str]]:
     return found
 
 
+def test_the_overloads_name_only_what_can_be_imported() -> None:
+    """To a type checker a name that is not exported is `Any`, and then so is what users wait for, without a word."""
+    overloads = importlib.import_module("realtime_events.overloads")
+    assert overloads.On and overloads.WaitFor and overloads.StreamOf
+
+
 def test_the_overloads_are_those_that_the_generator_gives_now() -> None:
     """A change of the vocabulary that was not generated anew would tell users yesterday's payloads."""
     path = ROOT / "scripts" / "generate_overloads.py"
