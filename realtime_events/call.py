@@ -16,6 +16,7 @@ from .events.server import InputAudioBufferDtmfEventReceived
 from .events.webhooks import SipHeader
 from .exceptions import ConfigurationError, HandshakeError, LocalProtocolError, RestError
 from .logs import logger
+from .outer_door import OuterDoor
 
 if TYPE_CHECKING:
     from .connection import Dial
@@ -263,45 +264,12 @@ class Patience:
         return min(limits) if limits else None
 
 
-class _Sideband:
-    """A door like the one behind it, which calls a clean close the end of the call."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
+class _Sideband(OuterDoor):
+    """A door that calls a clean close the end of the call."""
 
     async def run(self, on_frame: OnFrame) -> Ending:
         """Read frames until the connection ends, and say how it ended."""
-        ending = await self._transport.run(on_frame)
+        ending = await super().run(on_frame)
         if ending.initiator == "server" and ending.code in CLEAN_CODES:
             return replace(ending, reason=CALL_ENDED)
         return ending
-
-    async def send(self, data: bytes) -> None:
-        """Send one text frame."""
-        await self._transport.send(data)
-
-    def write(self, data: bytes) -> None:
-        """Send one text frame without waiting."""
-        self._transport.write(data)
-
-    @property
-    def unsent_bytes(self) -> int:
-        """How much was written and has not left this process."""
-        return self._transport.unsent_bytes
-
-    @property
-    def has_room(self) -> bool:
-        """Whether so little is unsent that a frame written now leaves soon."""
-        return self._transport.has_room
-
-    async def drain(self) -> None:
-        """Wait until there is room."""
-        await self._transport.drain()
-
-    async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close within a second, whatever the peer does."""
-        await self._transport.close(code, reason)
-
-    def abort(self) -> None:
-        """End the connection at once."""
-        self._transport.abort()
