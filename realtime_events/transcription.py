@@ -7,7 +7,6 @@ transcription, whose events it listens to.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping
@@ -16,13 +15,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from .arrivals import Arrivals
 from .audio import PCM16, AudioFormat
 from .audio_file import file_pieces
 from .events import local
 from .events.base import UNSET, UnsetType
 from .events.session import InputTranscription, NoiseReduction, SessionConfig, TurnDetection
 from .events.transcription import TranscriptionUsage
-from .exceptions import ConfigurationError, ConnectionLostError, LocalProtocolError, ServerError
+from .exceptions import ConfigurationError, LocalProtocolError, ServerError
 from .protocol import dialect
 from .protocol.captions import CaptionFormat, export_captions
 from .protocol.lines import Line, Lines
@@ -75,11 +75,8 @@ class Transcription:
         self.session = session
         self._format = audio_format
         self._lines = Lines()
-        self._ready: deque[Line] = deque()
-        self._wake = asyncio.Event()
+        self._arrivals: Arrivals[Line] = Arrivals()
         self._is_finished = False
-        self._is_over = False
-        self._lost: ConnectionLostError | None = None
         # Heard on the reader, in the order of the frames: whoever awaits an answer finds its effect here already.
         self._stream = session.stream(*HEARD, when=self._hear)
 
@@ -136,19 +133,18 @@ class Transcription:
             TimeoutError: Transcripts are missing after `timeout` seconds.
             ConnectionLostError: The connection ended first.
         """
-        if self._is_over and self._lost is None:
+        if self._arrivals.is_over and self._arrivals.lost is None:
             return
         try:
             async with within(timeout, "the last transcripts did not come"):
                 await self._end_of_audio()
-                while self._lines.awaited and not self._is_over:
-                    self._wake.clear()
-                    await self._wake.wait()
+                while self._lines.awaited and not self._arrivals.is_over:
+                    await self._arrivals.news()
         finally:
             self._is_finished = True
-        if self._lost is not None:
-            raise self._lost
-        self._end()
+        if self._arrivals.lost is not None:
+            raise self._arrivals.lost
+        self._arrivals.end()
 
     async def _end_of_audio(self) -> None:
         detection = self._detection()
@@ -194,14 +190,7 @@ class Transcription:
         return self
 
     async def __anext__(self) -> Line:
-        while not self._ready:
-            if self._is_over:
-                if self._lost is not None:
-                    raise self._lost
-                raise StopAsyncIteration
-            self._wake.clear()
-            await self._wake.wait()
-        return self._ready.popleft()
+        return await self._arrivals.next()
 
     def _hear(self, event: Any) -> bool:
         """Take an event; nothing is left for the stream, which would keep it."""
@@ -209,22 +198,17 @@ class Transcription:
             self._offer(self._lines.cut())
         elif isinstance(event, local.ConnectionClosed):
             self._offer(self._lines.cut())
-            if event.initiator != "client" and not self._is_over:
-                self._lost = ConnectionLostError(event.code, event.reason, initiator=event.initiator)
-            self._end()
+            self._arrivals.end_with(event, is_complete=self._arrivals.is_over)
         else:
             self._offer(self._lines.feed(event))
-        self._wake.set()
+        self._arrivals.notify()
         return False
 
     def _offer(self, lines: list[Line]) -> None:
+        arrivals = self._arrivals
         for line in lines:
-            self._ready = deque(waiting for waiting in self._ready if not _is_replaced(waiting, line))
-            self._ready.append(line)
-
-    def _end(self) -> None:
-        self._is_over = True
-        self._wake.set()
+            arrivals.ready = deque(waiting for waiting in arrivals.ready if not _is_replaced(waiting, line))
+            arrivals.ready.append(line)
 
 
 def _is_replaced(waiting: Line, line: Line) -> bool:

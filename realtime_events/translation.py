@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+from .arrivals import Arrivals
 from .audio import PCM16, AudioFormat
 from .audio_file import file_pieces
 from .events import local
@@ -33,7 +33,7 @@ from .events.translation import (
     TranslationOutput,
     TranslationSession,
 )
-from .exceptions import AudioFormatError, ConfigurationError, ConnectionLostError, LocalProtocolError
+from .exceptions import AudioFormatError, ConfigurationError, LocalProtocolError
 from .protocol.captions import Caption, CaptionFormat, CaptionTrack, export_captions
 
 if TYPE_CHECKING:
@@ -105,12 +105,9 @@ class Translation:
         self._sent_bytes = 0
         self._tracks: dict[Side, CaptionTrack] = {"output": CaptionTrack(), "input": CaptionTrack()}
         self._elapsed_ms = 0
-        self._ready: deque[Piece] = deque()
+        self._arrivals: Arrivals[Piece] = Arrivals()
         self._audio_waiting = 0
-        self._wake = asyncio.Event()
         self._is_finished = False
-        self._is_over = False
-        self._lost: ConnectionLostError | None = None
         self._updating = asyncio.Lock()
         # Heard on the reader, in the order of the frames: whoever awaits an answer finds its effect here already.
         self._stream = session.stream(*HEARD, when=self._hear)
@@ -187,7 +184,7 @@ class Translation:
         try:
             await self._request(SessionClose(), timeout)
         finally:
-            self._end()
+            self._arrivals.end()
 
     async def _request(self, event: ClientEvent, timeout: float | None) -> Any:
         """Send an event and give its answer, or raise the error that refuses it."""
@@ -215,14 +212,7 @@ class Translation:
         return self
 
     async def __anext__(self) -> Piece:
-        while not self._ready:
-            if self._is_over:
-                if self._lost is not None:
-                    raise self._lost
-                raise StopAsyncIteration
-            self._wake.clear()
-            await self._wake.wait()
-        piece = self._ready.popleft()
+        piece = await self._arrivals.next()
         self._audio_waiting -= isinstance(piece, TranslatedAudio)
         return piece
 
@@ -238,12 +228,10 @@ class Translation:
             self.config = event.session
         elif isinstance(event, SessionClosed):
             self.is_drained = True
-            self._end()
+            self._arrivals.end()
         elif isinstance(event, local.ConnectionClosed):
-            if event.initiator != "client" and not self.is_drained:
-                self._lost = ConnectionLostError(event.code, event.reason, initiator=event.initiator)
-            self._end()
-        self._wake.set()
+            self._arrivals.end_with(event, is_complete=self.is_drained)
+        self._arrivals.notify()
         return False
 
     def _offer_audio(self, event: SessionOutputAudioDelta) -> None:
@@ -254,28 +242,25 @@ class Translation:
             rate_hz=event.sample_rate or PCM16.rate,
             channels=event.channels or 1,
         )
-        self._ready.append(piece)
+        ready = self._arrivals.ready
+        ready.append(piece)
         self._audio_waiting += 1
         if self._audio_waiting > MOST_WAITING_AUDIO:
-            oldest = next(waiting for waiting in self._ready if isinstance(waiting, TranslatedAudio))
-            self._ready.remove(oldest)
+            oldest = next(waiting for waiting in ready if isinstance(waiting, TranslatedAudio))
+            ready.remove(oldest)
             self._audio_waiting -= 1
             self.dropped += 1
 
     def _offer_words(self, event: SessionOutputTranscriptDelta | SessionInputTranscriptDelta, of: Side) -> None:
         at_ms = self._at(event.elapsed_ms)
         self._tracks[of].add(event.delta, at_ms)
-        self._ready.append(CaptionPiece(text=event.delta, elapsed_ms=at_ms, of=of))
+        self._arrivals.ready.append(CaptionPiece(text=event.delta, elapsed_ms=at_ms, of=of))
 
     def _at(self, elapsed_ms: int | UnsetType | None) -> int:
         """Give an event's time; one without belongs to what came before it."""
         if isinstance(elapsed_ms, int):
             self._elapsed_ms = elapsed_ms
         return self._elapsed_ms
-
-    def _end(self) -> None:
-        self._is_over = True
-        self._wake.set()
 
 
 @asynccontextmanager
