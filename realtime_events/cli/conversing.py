@@ -1,6 +1,6 @@
 """A conversation by microphone and speaker: the turns are shown while they are spoken.
 
-Owns what is shown of it. Knows no device (that is `integrations/sound.py`). Before it: `run --mic`; after it:
+Owns what is shown of it. Knows no device (that is `integrations/sound/`). Before it: `run --mic`; after it:
 `talk_through`.
 """
 

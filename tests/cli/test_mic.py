@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from realtime_events.cli import main
-from realtime_events.integrations import sound
+from realtime_events.integrations.sound import devices
 
 Capture = pytest.CaptureFixture[str]
 Write = Callable[..., str]
@@ -90,7 +90,7 @@ def test_what_is_missing_is_one_sentence(
     if machine == "without the extra":
         monkeypatch.setitem(sys.modules, "sounddevice", None)
     elif machine == "without PortAudio":
-        monkeypatch.setattr(sound, "import_module", no_portaudio)
+        monkeypatch.setattr(devices, "import_module", no_portaudio)
     else:
         install(monkeypatch, Card())
     assert main(["run", write(ENDS), "--mic", "--simulate"]) == 2

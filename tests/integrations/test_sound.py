@@ -22,8 +22,7 @@ from realtime_events.exceptions import (
     MissingExtra,
     RealtimeError,
 )
-from realtime_events.integrations import sound
-from realtime_events.integrations.sound import Microphone, Speaker, list_devices, talk_through
+from realtime_events.integrations.sound import Microphone, Speaker, devices, list_devices, talk_through
 
 from .sound_card import SoundCard, Stream, device, usual_card
 
@@ -107,7 +106,7 @@ def test_a_missing_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
     def load(name: str) -> Any:
         raise OSError("PortAudio library not found")
 
-    monkeypatch.setattr(sound, "import_module", load)
+    monkeypatch.setattr(devices, "import_module", load)
     for call in (list_devices, Microphone, Speaker):
         with pytest.raises(ConfigurationError, match="PortAudio library is not installed; .*apt install libportaudio2"):
             call()
