@@ -61,7 +61,6 @@ class Connection:
     """
 
     __slots__ = (
-        "_audio_begins",
         "_clock",
         "_core",
         "_decode",
@@ -73,7 +72,6 @@ class Connection:
         "_outbox",
         "_output",
         "_reading",
-        "_said_again_bytes",
         "_sending",
         "_start_call",
         "_transport",
@@ -113,7 +111,6 @@ class Connection:
         self._transport: Transport | None = None
         self._reading: asyncio.Task[None] | None = None
         self._sending = sending
-        self._audio_begins = self._said_again_bytes = 0
         self._outbox: Outbox | None = None
         self._warned: set[str] = set()
         self._decode = self._decoder()
@@ -186,17 +183,15 @@ class Connection:
         if self._outbox is not None:
             self._outbox.end(self.lost())
 
-    def say_first(self, events: Iterable[client.InputAudioBufferAppend]) -> None:
-        """Send the audio again that was the last of the connection before: it comes before all that waits."""
-        for event in events:
-            self._post(event)
-            self._said_again_bytes += len(event.audio)
-
     def take_over(self, before: Connection) -> None:
-        """Send the audio that waited while the connection before was lost."""
+        """Say the last audio of the connection before again, if it lives, then send what waited there."""
         if self._outbox is not None and before._outbox is not None:
-            self._outbox.take_over(before._outbox)
-            self._audio_begins = self._outbox.ring.sent_bytes - self._said_again_bytes
+            ring, listened = before._outbox.ring, bool(before._core.turn_detection)
+            before._confirm_audio()
+            again, lost = ring.ledger.move(was_heard=listened)
+            self._outbox.take_over(before._outbox, again)
+            for gap in ring.named(lost, "the session was rotated before it was committed"):
+                self._tell_gap(gap)
 
     # Inwards: decode, State, lanes. Nothing here awaits.
 
@@ -269,9 +264,12 @@ class Connection:
         settled, effects.settled = effects.settled, []
         for future, outcome in settled:
             _settle(future, outcome)
+        if effects.audio_settled_until and self._outbox is not None:
+            self._outbox.ring.ledger.confirm_until(effects.audio_settled_until)
+            effects.audio_settled_until = 0
         sends, effects.send = effects.send, []
         for event in sends:
-            self._core.sent(event, self._clock())
+            self._core.sent(event, self._clock(), audio_until=self._accepted_bytes)
             self._post(event)
         calls, effects.start = effects.start, []
         for call in calls:
@@ -322,7 +320,7 @@ class Connection:
         if isinstance(stamped, AUDIO):
             await outbox.send_audio(frame, len(stamped.audio))
         else:
-            self._core.sent(stamped, self._clock())
+            self._core.sent(stamped, self._clock(), audio_until=self._accepted_bytes)
             await outbox.send(frame, place_of(stamped))
         return stamped
 
@@ -331,10 +329,22 @@ class Connection:
         """How much accepted audio has not been sent yet."""
         return self._outbox.ring.queued_bytes if self._outbox is not None else 0
 
-    def audio_is(self, format: AudioFormat) -> None:
-        """Take note of the format of the audio that will be sent."""
-        if self._outbox is not None and not self._outbox.ring:
-            self._outbox.ring.format = format
+    @property
+    def uncommitted_bytes(self) -> int:
+        """How much audio was sent, and waits for an event of the server that covers it."""
+        self._confirm_audio()
+        return self._outbox.ring.ledger.open_bytes if self._outbox is not None else 0
+
+    @property
+    def _accepted_bytes(self) -> int:
+        return self._outbox.ring.accepted_bytes if self._outbox is not None else 0
+
+    def audio_is(self, format: AudioFormat, *, keep_ms: float) -> None:
+        """Take note of the format of the audio that will be sent, and how much of it to keep for saying it again."""
+        if self._outbox is not None:
+            self._outbox.ring.ledger.keep_bytes = format.n_bytes(keep_ms)
+            if not self._outbox.ring:
+                self._outbox.ring.format = format
 
     async def send_audio(self, event: client.InputAudioBufferAppend) -> None:
         """Send audio, which nobody answers; it is accepted when this returns."""
@@ -350,7 +360,7 @@ class Connection:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         frame = self._encode(stamped)
         outbox = self._open_outbox()
-        self._core.sent(stamped, self._clock(), future)
+        self._core.sent(stamped, self._clock(), future, audio_until=self._accepted_bytes)
         try:
             async with within(timeout, f"the server did not answer {event.type}"):
                 await outbox.send(frame, place_of(stamped))
@@ -383,9 +393,19 @@ class Connection:
         if self._outbox is None:
             return []
         ring = self._outbox.ring
-        written = ring.sent_bytes - self._audio_begins
-        heard = int(self._core.heard_until_ms * ring.format.bytes_per_ms)
-        return [_named(gap, unknown=True) for gap in ring.last_sent(written - heard, "the connection was lost")]
+        self._confirm_audio()
+        delivered, unknown = ring.ledger.lose(self.ended.result().unacknowledged_bytes if self.ended.done() else None)
+        reason = "the connection was lost"
+        return [
+            *(_named(gap, delivered=True) for gap in ring.named(delivered, reason)),
+            *(_named(gap, unknown=True) for gap in ring.named(unknown, reason)),
+        ]
+
+    def _confirm_audio(self) -> None:
+        """Settle what the server has heard speech in: `audio_start_ms` counts all audio written in its session."""
+        if self._outbox is not None:
+            ring = self._outbox.ring
+            ring.ledger.confirm_first(int(self._core.heard_until_ms * ring.format.bytes_per_ms))
 
     def _open_outbox(self) -> Outbox:
         self.sent += 1
@@ -424,9 +444,14 @@ def _logged(decode: Callable[[bytes], Event]) -> Callable[[bytes], Event]:
     return logged
 
 
-def _named(gap: Gap, *, unknown: bool = False) -> local.AudioGap:
+def _named(gap: Gap, *, unknown: bool = False, delivered: bool = False) -> local.AudioGap:
     return local.AudioGap(
-        start_ms=gap.start_ms, length_ms=gap.length_ms, bytes=gap.length_bytes, reason=gap.reason, unknown=unknown
+        start_ms=gap.start_ms,
+        length_ms=gap.length_ms,
+        bytes=gap.length_bytes,
+        reason=gap.reason,
+        unknown=unknown,
+        delivered=delivered,
     )
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,14 +23,14 @@ from .connection import Connection
 from .dispatcher import Dispatcher
 from .emitter import Emitter
 from .events import client, local
-from .events.base import ClientEvent
+from .events.base import UNSET, ClientEvent
 from .events.session import SessionConfig
-from .exceptions import ConnectionLostError, RealtimeError, ServerError, SessionExpired
+from .exceptions import ConnectionLostError, LocalProtocolError, RealtimeError, ServerError, SessionExpired
 from .options import Options
 from .protocol.conversation import Conversation
 from .protocol.core import Core
 from .protocol.resume import Resumption
-from .reconnect import Complaints, Reconnect, may_reconnect, may_retry, reconnect
+from .reconnect import Complaints, Handshakes, Reconnect, may_reconnect, may_retry, reconnect
 from .streams import fail, within
 
 if TYPE_CHECKING:
@@ -39,7 +40,10 @@ log = logging.getLogger("realtime_events.session")
 
 REPLAY_TIMEOUT_S = 5.0
 FORCED_AFTER_S = 180.0  # how long a rotation waits for an idle moment
+IDLE_LOOK_S = 1.0
+GIVE_UP_S = 0.8
 ROTATE_AGAIN_S = 30.0  # after a rotation that failed
+REMEMBERED_IDS = 10_000  # of items of earlier incarnations
 PROGRESS_S = 30.0  # a connection that lives so long was no failure, even if nobody said anything
 FINISHED = "rotated: another session goes on"
 
@@ -54,7 +58,6 @@ class Means:
         dial: Opens a socket.
         wanted: Gives the configuration that a new server-side session has to be told.
         configure: Tells a new server-side session that, and waits until it has confirmed it.
-        recent_audio: Gives the user's audio of the last moment, for a session that takes over from one that lives.
         swapped: Told the State and the connection of a new incarnation.
         new_id: Gives a fresh id.
         on_closed: Called once, when the session has ended for good.
@@ -65,7 +68,6 @@ class Means:
     dial: Callable[[], Awaitable[Transport]]
     wanted: Callable[[], SessionConfig]
     configure: Callable[[Connection, SessionConfig], Awaitable[None]]
-    recent_audio: Callable[[], list[client.InputAudioBufferAppend]]
     swapped: Callable[[Core, Connection], None]
     new_id: Callable[[str], str]
     on_closed: Callable[[], None]
@@ -113,7 +115,7 @@ class Lifeline:
         self._restoring: asyncio.Task[None] | None = None
         self._rotating: asyncio.Task[None] | None = None
         self._leaving: Connection | None = None
-        self._ids: dict[str, str] = {}
+        self._ids: dict[str, str | None] = {}  # The current id of each item of an earlier incarnation; None if lost.
         self._rotate_from_s = self._opened_s
         self.connection = self._connection(self.core, dispatcher)
 
@@ -187,6 +189,8 @@ class Lifeline:
     def _lost(self, connection: Connection, ending: Ending, cut: bool) -> None:
         if connection is not self.connection or self.ended.done():
             return  # One that was never the current one, or no longer is.
+        if self._offline is not None:
+            return  # One at a time: whoever makes another is told by it.
         policy = self.policy
         expired = SessionExpired(self.core.session_id, self.lived_s) if self.core.has_expired else None
         if self._has_progressed:
@@ -268,9 +272,9 @@ class Lifeline:
         tasks = [task for task in (self._restoring, self._rotating) if task is not None and not task.done()]
         for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=REPLAY_TIMEOUT_S)
-        await self.connection.close(code, reason)
+        # Side by side: each connection is given half a second for its farewell.
+        farewells = [asyncio.wait(tasks, timeout=GIVE_UP_S)] if tasks else []
+        await asyncio.gather(self.connection.close(code, reason), *farewells)
         if not self.ended.done():
             self.end(_ending(code, reason))
 
@@ -296,9 +300,27 @@ class Lifeline:
             self._offline.add_done_callback(lambda done: self.when_online(then) if done.exception() is None else None)
 
     def renamed(self, event: ClientEvent) -> ClientEvent:
-        """Give an event that waited for the next connection with the item's new id: old ones mean nothing there."""
-        item_id = getattr(event, "item_id", None)
-        return msgspec.structs.replace(event, item_id=self._ids[item_id]) if item_id in self._ids else event
+        """Give an event with the item's current id: ids of a dead incarnation mean nothing to another.
+
+        Raises:
+            LocalProtocolError: The item was lost with its connection.
+        """
+        known = self.core.conversation
+        old = {name: id for name, id in _item_ids(event) if id in self._ids and id not in known}
+        return msgspec.structs.replace(event, **{name: self._current_id(old[name]) for name in old}) if old else event
+
+    def _current_id(self, item_id: str) -> str:
+        current = self._ids[item_id]
+        if current is None:
+            raise LocalProtocolError(f"the item {item_id!r} was lost with the connection of its session")
+        return current
+
+    def _rename(self, resumption: Resumption) -> None:
+        """Note the new ids of the items, also under the ids that they had in earlier incarnations."""
+        ids: dict[str, str | None] = {**dict.fromkeys(resumption.lost), **resumption.ids}
+        self._ids = {old: ids.get(id) if id is not None else None for old, id in self._ids.items()} | ids
+        while len(self._ids) > REMEMBERED_IDS:
+            del self._ids[next(iter(self._ids))]
 
     # Another connection.
 
@@ -315,20 +337,53 @@ class Lifeline:
 
     async def _again(self, attempt: int) -> None:
         self._failed = attempt
-        resumption = Resumption()
-        core, connection = await self._prepare(resumption)
-        self._swap(core, connection, resumption)
-        dropped, in_flight = tuple(resumption.dropped), tuple(resumption.lost_in_flight)
+        resumption, old_id = Resumption(), self.core.session_id
+        if self._is_call:
+            await self._attach_again()
+        else:
+            self._swap(*await self._prepare(resumption), resumption)
+        self._came_online()
         self._dispatcher.publish(
             local.ConnectionRestored(
-                session_id=core.session_id,
+                session_id=self.core.session_id,
                 replayed=tuple(resumption.ids.values()),
-                dropped=dropped,
-                lost_in_flight=in_flight,
+                dropped=tuple(resumption.dropped),
+                lost_in_flight=tuple(resumption.lost_in_flight),
                 attempt=attempt,
             )
         )
-        log.info("session %s goes on as %s", self._place, core.session_id)
+        log.info("session %s goes on as %s", old_id, self.core.session_id)
+
+    async def _attach_again(self) -> None:
+        """Go on with the conversation of a call, which the server has kept."""
+        core = self._means.core(None)
+        connection = self._connection(core, self._dispatcher)
+        try:
+            connection.open(await self._means.dial())
+            self._swap(core, connection, Resumption())  # At once: already its first event is one of the conversation.
+            async with within(self._options.connect_timeout_s, "the server sent no session.created"):
+                await connection.created
+            await self._send_lost_outputs()
+        except BaseException:
+            await connection.close(1000, "not needed")
+            raise
+
+    async def _send_lost_outputs(self) -> None:
+        """Send the outputs of tool calls again that were lost with the connection, once it is sure that they were.
+
+        An output's id is derived from its call, so the server can be asked whether it has it.
+        """
+        core, connection, were_lost = self.core, self.connection, False
+        for output in core.exchange.unconfirmed_outputs:
+            try:
+                await connection.request(client.ConversationItemRetrieve(item_id=output.id or ""), REPLAY_TIMEOUT_S)
+            except ServerError:
+                await connection.request(core.create_item(output), REPLAY_TIMEOUT_S)
+                were_lost = True
+            core.exchange.output_settled(output.id or "")
+        if were_lost:
+            core.exchange.follow_up(self._clock())
+            connection.carry_out()
 
     async def _prepare(self, resumption: Resumption) -> tuple[Core, Connection]:
         """Make a working session beside the current one; nothing of it is published yet."""
@@ -349,8 +404,6 @@ class Lifeline:
 
     async def _catch_up(self, core: Core, connection: Connection, resumption: Resumption) -> bool:
         """Tell the new session all that it does not know yet; says whether there was any."""
-        if self._is_call:
-            return False  # The server kept it.
         wanted = self._means.wanted()
         is_news = wanted != resumption.told
         if is_news:
@@ -381,11 +434,13 @@ class Lifeline:
         before.note_times()
         if self._is_replayed:
             before.conversation.carry_over(resumption.ids, resumption.call_ids)
-            self._ids = resumption.ids
+            self._rename(resumption)
         core.adopt(before, same_incarnation=self._is_call)
         connection.speak_to(self._dispatcher)
         connection.take_over(old)
         self._means.swapped(core, connection)
+
+    def _came_online(self) -> None:
         self._opened_s = self._clock()
         offline, self._offline = self._offline, None
         if offline is not None and not offline.done():
@@ -412,6 +467,7 @@ class Lifeline:
         old, forced_s = self.connection, self._clock() + FORCED_AFTER_S
         self._leaving = old
         await self._idle(old, forced_s)
+        await Handshakes.of_this_loop().admit(self._place)
         resumption = Resumption()
         core, connection = await self._prepare(resumption)
         try:
@@ -423,25 +479,41 @@ class Lifeline:
         except BaseException:
             await connection.close(1000, "not needed")
             raise
-        recent = self._means.recent_audio()
         before = self.core
         before.cut(ConnectionLostError(1000, FINISHED, initiator="client"), self._clock())
         old.carry_out()
-        connection.say_first(recent)
         self._swap(core, connection, resumption)
+        self._came_online()
         old.retire(Dispatcher(Emitter(), None, overflow=lambda _: None))
-        rotated = local.SessionRotated(old_session_id=before.session_id, session_id=core.session_id)
-        self._dispatcher.publish(rotated)
+        self._dispatcher.publish(
+            local.SessionRotated(
+                old_session_id=before.session_id,
+                session_id=core.session_id,
+                replayed=tuple(resumption.ids.values()),
+                dropped=tuple(resumption.dropped),
+                lost_in_flight=tuple(resumption.lost_in_flight),
+            )
+        )
         log.info("session %s goes on as %s", before.session_id, core.session_id)
         await old.close(1000, FINISHED)
 
     async def _idle(self, connection: Connection, until_s: float) -> None:
         """Wait until nobody speaks, answers or works; for no longer than until a time."""
-        while not connection.ended.done() and not self.core.is_idle(self._clock()) and self._clock() < until_s:
-            try:
-                await self._dispatcher.wait_for(("*",), None, timeout=1.0)
-            except TimeoutError:
-                pass
+        while not connection.ended.done() and not self._is_idle(connection) and self._clock() < until_s:
+            with suppress(TimeoutError):  # No event tells that what was said has been heard.
+                await self._dispatcher.wait_for(("*",), lambda _: self._is_idle(connection), timeout=IDLE_LOOK_S)
+
+    def _is_idle(self, connection: Connection) -> bool:
+        # Where the application commits, what it has said so far is half a sentence.
+        is_speaking = not self.core.turn_detection and connection.uncommitted_bytes > 0
+        return not is_speaking and self.core.is_idle(self._clock())
+
+
+def _item_ids(event: ClientEvent) -> Iterator[tuple[str, str]]:
+    """Give the fields of an event that name an item of the conversation, with their values."""
+    for name in ("item_id", "previous_item_id"):
+        if isinstance(item_id := getattr(event, name, UNSET), str):
+            yield name, item_id
 
 
 def _ending(code: int, reason: str) -> Any:

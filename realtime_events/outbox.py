@@ -11,7 +11,8 @@ waits, writes the rest.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
@@ -197,7 +198,7 @@ class Outbox:
         ring = self.ring
         if not ring and not self._paused and self._transport.has_room:
             self._transport.write(frame)
-            ring.passed(n_bytes)
+            ring.passed(frame, n_bytes)
             return
         if self._error is not None:
             raise self._error
@@ -280,9 +281,12 @@ class Outbox:
             self._pumping.cancel()
         self.ring.forget_marks()
 
-    def take_over(self, before: Outbox) -> None:
-        """Take the audio that waits in a paused outbox, and those who wait to add to it."""
+    def take_over(self, before: Outbox, again: Iterable[bytes] = ()) -> None:
+        """Say some frames again, then take the audio that waits in the outbox before, and who waits to add to it."""
         before.pause()
+        with suppress(TransportError):  # The reader tells how the connection ended, and the ledger what was in doubt.
+            for frame in again:
+                self._transport.write(frame)
         self.ring, self._blocked = before.ring, before._blocked
         before._blocked, before._after = [], self
         self._admit()

@@ -162,7 +162,6 @@ class Session:
                 dial=self._dial_now,
                 wanted=self._told_so_far,
                 configure=self._configure,
-                recent_audio=lambda: self._speech.recent(),
                 swapped=self._swapped,
                 new_id=self._new_id,
                 on_closed=self._ended_by_itself,

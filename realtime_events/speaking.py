@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections import deque
 from collections.abc import Callable, Generator
 from typing import Literal, Protocol
 
@@ -30,7 +29,10 @@ MAX_APPEND_BYTES = 48_000
 MIN_COMMIT_MS = 100.0  # the API refuses to commit less
 PIECE_MS = 20.0
 PRE_ROLL_MS = 300.0
-RECENT_PIECES = 25  # half a second of a microphone's 20 ms
+# What is kept to be said again to a session that takes over: where the server listens for speech, the moment before it
+# hears any; where the application commits, all that is to be committed.
+KEEP_RECENT_MS = 500.0
+KEEP_UNCOMMITTED_MS = 30_000.0
 WIRE_FORMATS = {"audio/pcm": PCM16, "audio/pcmu": PCMU, "audio/pcma": PCMA}
 
 
@@ -42,8 +44,13 @@ class Appending(Protocol):
         """How much accepted audio has not been sent yet."""
         ...
 
-    def audio_is(self, format: AudioFormat) -> None:
-        """Take note of the format of the audio that will be sent."""
+    @property
+    def uncommitted_bytes(self) -> int:
+        """How much audio was sent, and waits for an event of the server that covers it."""
+        ...
+
+    def audio_is(self, format: AudioFormat, *, keep_ms: float) -> None:
+        """Take note of the format of the audio that will be sent, and how much of it to keep for saying it again."""
         ...
 
     async def send_audio(self, event: client.InputAudioBufferAppend) -> None:
@@ -81,36 +88,29 @@ class Speech:
         self._converter: Converter | None = None
         self._config: SessionConfig | None = None
         self._format = self._wire = PCM16
-        self._written_bytes = 0
-        self._recent: deque[tuple[int, bytes]] = deque(maxlen=RECENT_PIECES)
+        self._listens = False
         self._uncommitted_bytes = 0
         self._pre_roll: PreRoll | None = None
 
     def attach(self, core: Core, connection: Appending) -> None:
         """Go on with a new incarnation of the session."""
         self._core, self._connection = core, connection
-        self._written_bytes = 0
-        self._recent.clear()
-        connection.audio_is(self._wire)
-
-    def recent(self) -> list[client.InputAudioBufferAppend]:
-        """Give the last audio that no speech of the user's was heard in yet, to be sent again to a fresh session.
-
-        Of what the server has heard as speech, it has made an item, or will: that is not said twice.
-        """
-        heard_bytes = self._core.heard_until_ms * self.format.bytes_per_ms
-        if self._connection.waiting_bytes:
-            return []  # What waits goes to the fresh session by itself, and some of it would be said twice.
-        fresh = [piece for end, piece in self._recent if end > heard_bytes]
-        return [client.InputAudioBufferAppend(event_id=self._new_id("event"), audio=piece) for piece in fresh]
+        self._note_config()
+        # What is lost with a session cannot be committed in the next.
+        self._uncommitted_bytes = 0 if self._listens else connection.uncommitted_bytes + connection.waiting_bytes
 
     @property
     def format(self) -> AudioFormat:
         """The session's input format, as the server last confirmed it."""
-        config = self._core.config
-        if config is not self._config:  # Asked for with every piece of audio, and changed hardly ever.
-            self._config, self._format = config, _input_format(config)
+        if self._core.config is not self._config:  # Asked for with every piece of audio, and changed hardly ever.
+            self._note_config()
         return self._format
+
+    def _note_config(self) -> None:
+        self._config = self._core.config
+        self._format, self._listens = _input_format(self._config), bool(self._core.turn_detection)
+        keep_ms = KEEP_RECENT_MS if self._listens else KEEP_UNCOMMITTED_MS
+        self._connection.audio_is(self._format, keep_ms=keep_ms)
 
     async def send(self, audio: bytes, source: AudioFormat | None) -> None:
         """Send audio, unless it is withheld: muted, or gated against echo.
@@ -143,7 +143,6 @@ class Speech:
         wire = self.format
         if wire is not self._wire:
             self._wire, self._pre_roll = wire, None
-            self._connection.audio_is(wire)
         if source is None or source == wire:
             return _whole_samples(audio, wire)
         if self._converter is None or (self._converter.source, self._converter.target) != (source, wire):
@@ -162,10 +161,8 @@ class Speech:
     async def _append(self, audio: bytes) -> None:
         event = client.InputAudioBufferAppend(event_id=self._new_id("event"), audio=audio)
         await self._connection.send_audio(event)
-        self._written_bytes += len(audio)
-        self._recent.append((self._written_bytes, audio))
         # With turn detection, it is the server that commits.
-        self._uncommitted_bytes = 0 if self._core.turn_detection else self._uncommitted_bytes + len(audio)
+        self._uncommitted_bytes = 0 if self._listens else self._uncommitted_bytes + len(audio)
 
     async def send_file(
         self, source: str | os.PathLike[str] | bytes, *, pace: float, silence_ms: float, piece_ms: float = PIECE_MS

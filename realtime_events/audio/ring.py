@@ -4,7 +4,7 @@ Owns the queue of accepted pieces, what is dropped of it, and the counters. Pure
 no event; a piece's frame and a mark's frames are bytes that it keeps and gives back. Before it: whoever accepts audio;
 after it: whoever writes it.
 
-Its law, at every step: accepted = queued + sent + dropped.
+Its law, at every step: accepted = queued + sent + dropped. What becomes of what was sent, its ledger tells.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from .formats import PCM16, AudioFormat
+from .ledger import Ledger, Stretch
 
 __all__ = ["Gap", "Policy", "Ring"]
 
@@ -23,7 +24,7 @@ Policy = Literal["block", "drop_oldest", "drop_newest"]
 
 MAX_MS = 30_000
 MAX_AGE_S = 2.0
-MAX_STRETCHES = 64
+KEEP_MS = 500.0
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +67,9 @@ class Ring:
         max_ms: How much audio it holds; a piece that is longer alone still fits into an empty ring.
         max_age_s: Audio that waited longer is dropped, the oldest first; None drops none. `block` ignores it.
         format: The format of the audio, for milliseconds. It may be changed while the ring is empty.
+
+    Attributes:
+        ledger: What became of the audio that was sent.
     """
 
     def __init__(
@@ -85,7 +89,7 @@ class Ring:
         self.high_water_bytes = 0
         self._pieces: deque[_Piece] = deque()
         self._marks: list[_Mark] = []
-        self._sent: list[list[int]] = []  # the stretches of accepted audio that were sent: start and end
+        self.ledger = Ledger(keep_bytes=format.n_bytes(KEEP_MS))
 
     def __bool__(self) -> bool:
         return bool(self._pieces or self._marks)
@@ -110,9 +114,9 @@ class Ring:
 
     # Audio.
 
-    def passed(self, n_bytes: int) -> None:
+    def passed(self, frame: bytes, n_bytes: int) -> None:
         """Counts a piece that was written at once, past an empty ring."""
-        self._note_sent(self.accepted_bytes, n_bytes)
+        self.ledger.wrote(self.accepted_bytes, n_bytes, frame)
         self.accepted_pieces += 1
         self.sent_pieces += 1
         self.accepted_bytes += n_bytes
@@ -201,27 +205,11 @@ class Ring:
         piece = self._take_oldest()
         self.sent_pieces += 1
         self.sent_bytes += piece.n_bytes
-        self._note_sent(piece.start, piece.n_bytes)
+        self.ledger.wrote(piece.start, piece.n_bytes, piece.frame)
 
-    def _note_sent(self, start: int, n_bytes: int) -> None:
-        if self._sent and self._sent[-1][1] == start:
-            self._sent[-1][1] += n_bytes
-            return
-        self._sent.append([start, start + n_bytes])
-        if len(self._sent) > MAX_STRETCHES:
-            # As if what was dropped between the oldest two had been sent: rather too much is in doubt than too little.
-            self._sent[:2] = [[self._sent[0][0], self._sent[1][1]]]
-
-    def last_sent(self, n_bytes: int, reason: str) -> list[Gap]:
-        """Gives where the last so many bytes that were sent stand among all that was accepted."""
-        stretches: list[tuple[int, int]] = []
-        for start, end in reversed(self._sent):
-            if n_bytes <= 0:
-                break
-            length = min(n_bytes, end - start)
-            stretches.append((end - length, length))
-            n_bytes -= length
-        return [self._gap(start, length, reason) for start, length in reversed(stretches)]
+    def named(self, stretches: Iterable[Stretch], reason: str) -> list[Gap]:
+        """Gives stretches of the ledger as gaps."""
+        return [self._gap(stretch.start, stretch.n_bytes, reason) for stretch in stretches]
 
     def _mark_is_next(self) -> bool:
         return bool(self._marks) and not (self._pieces and self._pieces[0].number < self._marks[0].number)

@@ -104,10 +104,17 @@ class SessionExpiring(LocalEvent, frozen=True, kw_only=True, tag="session.expiri
 
 
 class SessionRotated(LocalEvent, frozen=True, kw_only=True, tag="session.rotated"):
-    """The session goes on in a fresh server-side session, before the server's limit."""
+    """The session goes on in a fresh server-side session, before the server's limit.
+
+    `replayed` are the new ids of the items that were said again; `dropped` the old ids of finished items that could not
+    be, `lost_in_flight` those of items that were not finished: only a rotation that found no idle moment has any.
+    """
 
     old_session_id: str
     session_id: str
+    replayed: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    lost_in_flight: tuple[str, ...] = ()
 
 
 class TurnStarted(LocalEvent, frozen=True, kw_only=True, tag="turn.started"):
@@ -130,10 +137,11 @@ class AudioFlush(LocalEvent, frozen=True, kw_only=True, tag="audio.flush"):
 
 
 class AudioGap(LocalEvent, frozen=True, kw_only=True, tag="audio.gap"):
-    """Audio that was accepted and will not be heard by the server, or perhaps not.
+    """Audio that was accepted and that the conversation will not contain, or perhaps not.
 
-    `start_ms` counts all audio that was accepted in the session; `reason` says why, `unknown` whether it may have
-    arrived.
+    `start_ms` counts all audio that was accepted in the session; `reason` says why. `unknown` says that it was written
+    and may have arrived or not, `delivered` that it reached the peer's machine before the connection was lost, though
+    no event of the server covers it.
     """
 
     start_ms: float
@@ -141,6 +149,7 @@ class AudioGap(LocalEvent, frozen=True, kw_only=True, tag="audio.gap"):
     bytes: int
     reason: str
     unknown: bool = False
+    delivered: bool = False
 
 
 class SpeechInterrupted(LocalEvent, frozen=True, kw_only=True, tag="speech.interrupted"):
@@ -194,9 +203,14 @@ class ToolApprovalRequested(LocalEvent, frozen=True, kw_only=True, tag="tool.app
 
 
 class ToolOrphaned(LocalEvent, frozen=True, kw_only=True, tag="tool.orphaned"):
-    """A call will never be answered: the conversation that made it has ended."""
+    """A call will never be answered: the conversation that made it has ended.
+
+    `unknown` says that its output was written, and that the connection was lost before the server confirmed it. The
+    output is a part of the conversation that goes on.
+    """
 
     call: ToolCall
+    unknown: bool = False
 
 
 class ToolLoopStopped(LocalEvent, frozen=True, kw_only=True, tag="tool.loop_stopped"):

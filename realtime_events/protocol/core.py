@@ -49,7 +49,8 @@ SESSION_EXPIRED = "session_expired"
 class Effects:
     """What the session has to do after an event or a command, in the order of the fields.
 
-    `purge` names the responses whose deltas are taken out of every lane, before `before` is published.
+    `purge` names the responses whose deltas are taken out of every lane, before `before` is published;
+    `audio_settled_until` tells how much of all accepted audio has been committed or cleared, in bytes.
     """
 
     purge: set[str] = field(default_factory=set[str])
@@ -59,11 +60,11 @@ class Effects:
     send: list[ClientEvent] = field(default_factory=list[ClientEvent])
     start: list[local.ToolCall] = field(default_factory=list[local.ToolCall])
     interrupted: bool = False
+    audio_settled_until: int = 0
 
     def __bool__(self) -> bool:
-        return bool(
-            self.before or self.after or self.settled or self.send or self.start or self.interrupted or self.purge
-        )
+        parts = (self.before, self.after, self.settled, self.send, self.start, self.purge)
+        return any(parts) or self.interrupted or bool(self.audio_settled_until)
 
 
 class Core:
@@ -138,9 +139,9 @@ class Core:
             return event
         return msgspec.structs.replace(event, event_id=self.new_id("event"))
 
-    def sent(self, event: ClientEvent, now: float, waiter: Any = None) -> None:
-        """Take note of a client event that goes out as it is."""
-        self.requests.add(event, waiter)
+    def sent(self, event: ClientEvent, now: float, waiter: Any = None, audio_until: int = 0) -> None:
+        """Take note of a client event that goes out as it is, behind so many bytes of the user's audio."""
+        self.requests.add(event, waiter, audio_until)
         if isinstance(event, client.ResponseCreate):
             self.exchange.sent(event)
 
@@ -203,7 +204,7 @@ class Core:
         self.conversation.bytes_per_ms = self.output.bytes_per_ms
         self.output.adopt(self.conversation, self.playback)
         if same_incarnation:
-            self.exchange.batches = before.exchange.batches
+            self.exchange.adopt(before.exchange)
             self.session_id = self.session_id or before.session_id
 
     def waiting_for(self) -> str:
@@ -223,7 +224,7 @@ class Core:
         answer = self.hosted.decide(request_id, approve=approve, reason=reason)
         if answer is not None:
             self.effects.send.append(self.create_item(answer))
-            self.exchange.want(Wanted(self.exchange.new_request(), is_follow_up=True), now)
+            self.exchange.follow_up(now)
         return answer is not None
 
     # Interruption.
@@ -328,8 +329,12 @@ class Core:
     def acknowledged(self, event: Any, now: float) -> None:
         """Settle the request that an event acknowledges."""
         request = self.requests.acknowledged_by(event)
-        if request is not None and request.waiter is not None:
-            self.effects.settled.append((request.waiter, event))
+        if request is not None:
+            self._settle(request, event)
+
+    def _settle(self, request: Request, answer: Any) -> None:
+        if request.waiter is not None:
+            self.effects.settled.append((request.waiter, answer))
 
     def error(self, event: server.ErrorEvent, now: float) -> Any:
         """Settle or report the request that an error is about, or note that it ends the session."""
@@ -428,13 +433,19 @@ class Core:
         """What was said is an item now."""
         self.conversation.apply(event, now)
         self._hush()
-        self.acknowledged(event, now)
+        self._audio_settled(event)
 
     def cleared(self, event: server.InputAudioBufferCleared, now: float) -> None:
         """What was said is thrown away, and with it whatever the server heard begin."""
         self.conversation.apply(event, now)
         self._hush()
-        self.acknowledged(event, now)
+        self._audio_settled(event)
+
+    def _audio_settled(self, event: Any) -> None:
+        request = self.requests.acknowledged_by(event)
+        if request is not None:
+            self._settle(request, event)
+            self.effects.audio_settled_until = max(self.effects.audio_settled_until, request.audio_until)
 
     def _hush(self) -> None:
         """Nobody speaks into an empty buffer: no `speech_stopped` may follow."""
@@ -545,6 +556,7 @@ class Core:
         """An item is in the conversation."""
         if event.item.id:
             self._items[event.item.id] = None
+            self.exchange.output_settled(event.item.id)
         self.conversation.apply(event, now)
         self._note_hosted(event.item)
         self.acknowledged(event, now)

@@ -27,6 +27,7 @@ ALREADY_ACTIVE = "conversation_already_has_active_response"
 SAID_BY = "said_by_tool_call"
 REMEMBERED_SPEECH = 8  # inputs whose words may come late
 MAX_METADATA = 512  # the API's limit for one value
+REMEMBERED_OUTPUTS = 256
 SERVER_BEGINS_S = 5.0  # how long after the user's speech a response may still be the server's own
 
 
@@ -49,7 +50,7 @@ class Exchange:
         self._server_begins_until = 0.0
         self._call_names: dict[str, str] = {}
         self._said_in: dict[str, Turn] = {}
-        self._answered: local.ToolCall | None = None
+        self._unconfirmed: dict[str, tuple[local.ToolCall, Item]] = {}  # outputs that were sent, by their item's id
         self.has_progressed = False
 
     # Wanting a response.
@@ -183,6 +184,8 @@ class Exchange:
 
     def item_refused(self, event: server.ErrorEvent, request: Request, now: float) -> bool:
         """Fail the `ask()` whose item the server has refused; says whether there is one."""
+        if isinstance(request.event, client.ConversationItemCreate):
+            self.output_settled(request.event.item.id or "")
         begun = [running.wanted for running in self.responses.running.values()]
         for wanted in filter(None, (*self.responses.waiting(), *begun)):
             if request.event in wanted.said and wanted.turn in self._turn_waiters:
@@ -338,7 +341,33 @@ class Exchange:
             self._end(turn, "cut", now, error)
         if not self._core.server_plays:  # The conversation of a call goes on without the connection.
             self._effects.after += [local.ToolOrphaned(call=call) for call in self.batches.orphan()]
+            self._effects.after += [local.ToolOrphaned(call=call, unknown=True) for call in self._keep_outputs(now)]
         return was_active
+
+    def _keep_outputs(self, now: float) -> list[local.ToolCall]:
+        """Put the outputs that nobody confirmed into the conversation, so that it goes on with what was done."""
+        unconfirmed, self._unconfirmed = self._unconfirmed, {}
+        for call, output in unconfirmed.values():
+            added = server.ConversationItemAdded(item=output, previous_item_id=call.item_id or msgspec.UNSET)
+            self._core.conversation.apply(added, now)
+        return [call for call, _ in unconfirmed.values()]
+
+    def output_settled(self, item_id: str) -> None:
+        """The server has taken or refused an item, which may be the output of a call."""
+        self._unconfirmed.pop(item_id, None)
+
+    def adopt(self, before: Exchange) -> None:
+        """Go on with the tool calls of a conversation that outlived its connection."""
+        self.batches, self._unconfirmed = before.batches, before._unconfirmed
+
+    @property
+    def unconfirmed_outputs(self) -> list[Item]:
+        """The outputs of tool calls that were sent, and that the server has neither taken nor refused."""
+        return [output for _, output in self._unconfirmed.values()]
+
+    def follow_up(self, now: float) -> None:
+        """Ask for a response to what the conversation has got beside a turn."""
+        self.want(Wanted(self.new_request(), is_follow_up=True), now)
 
     # The user's speech.
 
@@ -421,7 +450,7 @@ class Exchange:
         batch = self.batches.of(result.call_id)
         if batch is None:
             return False
-        self._answered = batch.answer(result.call_id, respond=respond, when_done=when_done)
+        call = batch.answer(result.call_id, respond=respond, when_done=when_done)
         if batch.turn is not None:
             batch.turn.tool_calls.append(result)
         for wanted in [wanted for wanted in self.responses.owed if wanted.of_call == result.call_id]:
@@ -432,15 +461,17 @@ class Exchange:
             call_id=result.call_id,
             output=result.output,
         )
+        self._unconfirmed[output_item_id(result.call_id)] = call, item
+        if len(self._unconfirmed) > REMEMBERED_OUTPUTS:
+            del self._unconfirmed[next(iter(self._unconfirmed))]
         self._effects.send.append(self._core.create_item(item))
         self._settle_batch(batch, now)
         return True
 
     def not_sent(self, event: client.ConversationItemCreate) -> None:
         """Take note that the connection was gone when the last answer was written: nobody will ever hear it."""
-        call = self._answered
-        if call is not None and event.item.type == "function_call_output" and event.item.call_id == call.call_id:
-            self._answered = None
+        call, _ = self._unconfirmed.pop(event.item.id or "", (None, None))
+        if call is not None:
             self._effects.after.append(local.ToolOrphaned(call=call))
 
     def say(self, call_id: str, text: str, now: float) -> None:

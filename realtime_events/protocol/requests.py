@@ -53,10 +53,15 @@ AUDIO = (client.InputAudioBufferAppend, translation.SessionInputAudioBufferAppen
 
 @dataclass(eq=False, slots=True)
 class Request:
-    """A client event that was sent. `waiter` is whatever the caller wants back when it is settled, or None."""
+    """A client event that was sent.
+
+    `waiter` is whatever the caller wants back when it is settled, or None; `audio_until` how much of the user's audio
+    came before it, in bytes of all that was accepted.
+    """
 
     event: ClientEvent
     waiter: Any = None
+    audio_until: int = 0
 
 
 class Requests:
@@ -65,11 +70,11 @@ class Requests:
     def __init__(self) -> None:
         self._sent: OrderedDict[str, Request] = OrderedDict()
 
-    def add(self, event: ClientEvent, waiter: Any = None) -> None:
+    def add(self, event: ClientEvent, waiter: Any = None, audio_until: int = 0) -> None:
         """Remember a sent event by its `event_id`."""
         if not event.event_id or isinstance(event, AUDIO):
             return  # Audio is not kept just to be named in an error.
-        self._sent[event.event_id] = Request(event, waiter)
+        self._sent[event.event_id] = Request(event, waiter, audio_until)
         if len(self._sent) > REMEMBERED_SENDS:
             self._forget_one()
 

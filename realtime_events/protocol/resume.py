@@ -60,6 +60,11 @@ class Resumption:
             call_id = self.call_ids.setdefault(item.call_id, new_id("call"))
         return msgspec.structs.replace(item, id=renamed, call_id=call_id)
 
+    @property
+    def lost(self) -> list[str]:
+        """The old ids of all items that the new session does not know."""
+        return [*self.dropped, *self.lost_in_flight]
+
     def refused(self, new_item_id: str) -> None:
         """Take note that the server did not take an item."""
         for old, new in list(self.ids.items()):
