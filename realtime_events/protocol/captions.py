@@ -1,7 +1,8 @@
 """Captions: words with their times, and the files they are written to.
 
 Owns `Caption`, the grouping of streamed words into captions, and the formats srt, vtt, json and md. Pure. Before it:
-transcripts of any kind; after it: text to be written to a file.
+transcripts of any kind, and `conversation/export.py`, whose srt and vtt are written here; after it: text to be written
+to a file.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ READING_MS = 65  # for each character: about fifteen in a second, the usual spee
 SHORTEST_MS = 1  # a caption that takes no time is not seen
 _SENTENCE_END = re.compile(r"""[.!?…。！？]["'»”’)]*\s*$""")
 _VTT_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
-_SRT_ESCAPES = str.maketrans({"<": "‹", ">": "›"})  # SubRip knows tags, but no escapes
+# SubRip knows tags, but no escapes: what would begin one becomes characters that look alike.
+_SRT_ESCAPES = str.maketrans({"<": "‹", ">": "›"})
 _MD_ESCAPES = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_[]<>#|~"})
 
 
@@ -88,22 +90,27 @@ def _end(start_ms: int, last_ms: int, text: str, next_ms: int | None) -> int:
 
 def _srt(captions: Sequence[Caption]) -> str:
     return "\n".join(
-        f"{number}\n{_times(one, ',')}\n{_flat(_by(one) + one.text).translate(_SRT_ESCAPES)}\n"
+        f"{number}\n{_times(one, ',')}\n{_srt_text(_by(one) + one.text)}\n"
         for number, one in enumerate([caption for caption in captions if caption.text], 1)
     )
 
 
+def _srt_text(text: str) -> str:
+    return flat(text).translate(_SRT_ESCAPES).replace("{\\", "{ \\")
+
+
 def _vtt(captions: Sequence[Caption]) -> str:
-    cues = [f"{_times(one, '.')}\n{_voice(one)}{_vtt_text(one.text)}\n" for one in captions if one.text]
+    cues = [f"{_times(one, '.')}\n{_voiced(one)}\n" for one in captions if one.text]
     return "\n".join(["WEBVTT\n", *cues])
 
 
-def _voice(caption: Caption) -> str:
-    return f"<v {_vtt_text(caption.speaker)}>" if caption.speaker else ""
+def _voiced(caption: Caption) -> str:
+    text = _vtt_text(caption.text)
+    return f"<v {_vtt_text(caption.speaker)}>{text}</v>" if caption.speaker else text
 
 
 def _vtt_text(text: str) -> str:
-    return _flat(text).translate(_VTT_ESCAPES)
+    return flat(text).translate(_VTT_ESCAPES)
 
 
 def _json(captions: Sequence[Caption]) -> str:
@@ -111,31 +118,30 @@ def _json(captions: Sequence[Caption]) -> str:
 
 
 def _md(captions: Sequence[Caption]) -> str:
-    return "\n".join(f"**{_clock(one.start_ms, '.')[:8]}** {_md_text(one)}\n" for one in captions)
+    return "\n".join(f"**{clock(one.start_ms)}** {_md_text(one)}\n" for one in captions)
 
 
 def _md_text(caption: Caption) -> str:
-    said = _flat(_by(caption) + caption.text).translate(_MD_ESCAPES)
-    noted = f"*({_flat(caption.note).translate(_MD_ESCAPES)})*" if caption.note else ""
+    said = flat(_by(caption) + caption.text).translate(_MD_ESCAPES)
+    noted = f"*({flat(caption.note).translate(_MD_ESCAPES)})*" if caption.note else ""
     return f"{said} {noted}".strip()
 
 
 def _times(caption: Caption, mark: str) -> str:
     end_ms = max(caption.end_ms, caption.start_ms + SHORTEST_MS)
-    return f"{_clock(caption.start_ms, mark)} --> {_clock(end_ms, mark)}"
+    return " --> ".join(f"{clock(ms)}{mark}{ms % 1_000:03}" for ms in (caption.start_ms, end_ms))
 
 
-def _clock(ms: int, mark: str) -> str:
-    seconds, ms = divmod(ms, 1000)
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:02}:{minutes:02}:{seconds:02}{mark}{ms:03}"
+def clock(ms: int) -> str:
+    """Give a time as hours, minutes and whole seconds."""
+    seconds = ms // 1_000
+    return f"{seconds // 3_600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
 def _by(caption: Caption) -> str:
     return f"{caption.speaker}: " if caption.speaker else ""
 
 
-def _flat(text: str) -> str:
+def flat(text: str) -> str:
     """Give a text as one line: an empty line would end the caption."""
     return " ".join(text.split())

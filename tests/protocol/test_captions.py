@@ -23,7 +23,7 @@ def test_srt_numbers_its_captions_and_no_text_breaks_them() -> None:
 
 def test_vtt_names_speakers_and_escapes_what_would_be_a_tag() -> None:
     assert export_captions(SAID, "vtt") == (
-        "WEBVTT\n\n00:00:00.500 --> 00:00:01.750\n<v A>Is 1 &lt; 2 &amp; 3?\n"
+        "WEBVTT\n\n00:00:00.500 --> 00:00:01.750\n<v A>Is 1 &lt; 2 &amp; 3?</v>\n"
         "\n01:00:01.000 --> 01:00:01.001\nYes --&gt; yes.\n"
     )
 

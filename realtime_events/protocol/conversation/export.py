@@ -1,26 +1,25 @@
 """A conversation for people: captions (SRT, WebVTT), JSON, Markdown.
 
-Owns when each thing was said, and how each format writes it. Of what was cut off there are only the words heard. Before
-it: `history.py`; after it: a file of the user's.
+Owns when each thing was said, and how JSON and Markdown write it; of what was cut off there are only the words heard.
+Before it: `history.py`; after it: `captions.py`, which writes SRT and WebVTT, and a file of the user's.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 import msgspec
 
 from ...exceptions import ConfigurationError
+from ..captions import SHORTEST_MS, Caption, clock, export_captions, flat
 from .items import ConversationItem, Segment
 
 Format = Literal["srt", "vtt", "json", "md"]
 CUT: Final = "—"
-# Written items take no time, and a caption that takes none is not seen.
-READING_MS: Final = 1_000
-SHORTEST_MS: Final = 1
+READING_MS: Final = 1_000  # written items take no time
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]<>#|~!&$])")
 
 
@@ -37,7 +36,7 @@ class Line:
     @property
     def marked(self) -> str:
         """The words in one line, with a dash at the end if they were cut off."""
-        words = " ".join(self.words.split())
+        words = flat(self.words)
         return f"{words} {CUT}" if self.item.interrupted else words
 
 
@@ -96,50 +95,28 @@ def _length_ms(item: ConversationItem, start_ms: int, began_s: float) -> int:
 # Captions.
 
 
-def _cues(lines: Sequence[Line]) -> list[Line]:
+def _srt(lines: Sequence[Line]) -> str:
+    return export_captions(_cues(lines), "srt")
+
+
+def _vtt(lines: Sequence[Line]) -> str:
+    return export_captions(_cues(lines), "vtt")
+
+
+def _cues(lines: Sequence[Line]) -> list[Caption]:
     """Give what was said in the order of time; each caption goes when the next one comes."""
     said = [line for line in lines if line.words.strip() and line.item.role != "system"]
     said.sort(key=lambda line: line.start_ms)
-    cues: list[Line] = []
+    cues: list[Caption] = []
     for line in said:
         end_ms = line.end_ms if line.end_ms > line.start_ms else line.start_ms + READING_MS
         start_ms = line.start_ms
         if cues:
             start_ms = max(start_ms, cues[-1].start_ms + SHORTEST_MS)
-            cues[-1] = replace(cues[-1], end_ms=min(cues[-1].end_ms, start_ms))
-        cues.append(replace(line, start_ms=start_ms, end_ms=max(end_ms, start_ms + SHORTEST_MS)))
+            cues[-1] = msgspec.structs.replace(cues[-1], end_ms=min(cues[-1].end_ms, start_ms))
+        end_ms = max(end_ms, start_ms + SHORTEST_MS)
+        cues.append(Caption(start_ms=start_ms, end_ms=end_ms, text=line.marked, speaker=line.speaker))
     return cues
-
-
-def _srt(lines: Sequence[Line]) -> str:
-    return "\n".join(
-        f"{number}\n{_clock(cue.start_ms, ',')} --> {_clock(cue.end_ms, ',')}\n"
-        f"{_srt_text(cue.speaker)}: {_srt_text(cue.marked)}\n"
-        for number, cue in enumerate(_cues(lines), 1)
-    )
-
-
-def _srt_text(words: str) -> str:
-    """SRT knows tags but no escapes, so what would begin a tag becomes a character that looks alike."""
-    return words.replace("<", "‹").replace(">", "›").replace("{\\", "{ \\")
-
-
-def _vtt(lines: Sequence[Line]) -> str:
-    cues = (
-        f"\n{_clock(cue.start_ms, '.')} --> {_clock(cue.end_ms, '.')}\n"
-        f"<v {_vtt_text(' '.join(cue.speaker.split()))}>{_vtt_text(cue.marked)}</v>\n"
-        for cue in _cues(lines)
-    )
-    return "WEBVTT\n" + "".join(cues)
-
-
-def _vtt_text(words: str) -> str:
-    return words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _clock(ms: int, point: str) -> str:
-    seconds, rest = divmod(ms, 1_000)
-    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}{point}{rest:03}"
 
 
 # Text.
@@ -165,7 +142,7 @@ def _md(lines: Sequence[Line]) -> str:
 
 
 def _md_line(line: Line) -> str:
-    item, at = line.item, _clock(line.start_ms, ".")[:8]
+    item, at = line.item, clock(line.start_ms)
     if item.role:
         cut = " *(interrupted)*" if item.interrupted else ""
         return f"**{_md_text(line.speaker)}** ({at}): {_md_text(line.marked)}{cut}"
@@ -176,7 +153,7 @@ def _md_line(line: Line) -> str:
 
 
 def _md_text(words: str) -> str:
-    return _MARKDOWN.sub(r"\\\1", " ".join(words.split()))
+    return _MARKDOWN.sub(r"\\\1", flat(words))
 
 
 _WRITERS: Final[dict[str, Callable[[Sequence[Line]], str]]] = {"srt": _srt, "vtt": _vtt, "json": _json, "md": _md}
