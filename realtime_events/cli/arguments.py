@@ -68,6 +68,7 @@ def build() -> tuple[Parser, dict[str, Parser]]:
         "secret": _secret(add("secret", "make a client secret, the short-lived key for a browser; prints only that")),
         "calls": _calls(add("calls", "accept, reject, refer or hang up a call")),
         "tools": _tools(add("tools", "show the tool schemas that the model is given")),
+        "probe": _probe(add("probe", "ask the service what only it can settle, and compare with what is assumed")),
         "doctor": add("doctor", "show versions, key, endpoint and extras of this machine"),
     }
     return parser, commands
@@ -159,6 +160,23 @@ def _secret(parser: Parser) -> Parser:
     return parser
 
 
+def _probe(parser: Parser) -> Parser:
+    parser.add_argument("questions", nargs="*", metavar="question", help="which, by name or glob; else all of them")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--url", help="the server, in place of the environment's: wss://... or ws://127.0.0.1:...")
+    where.add_argument("--simulate", action="store_true", help=SIMULATE_HELP)
+    parser.add_argument("--model", metavar="NAME", help="the model of the sessions, in place of the default one")
+    parser.add_argument("--call", metavar="CALL_ID", help="a call that runs, rtc_..., for the questions about calls")
+    parser.add_argument("--hang-up", action="store_true", help="end that call at last, and see what it is told")
+    parser.add_argument("--wait-for-limit", action="store_true", help="see a session's end, which takes up to an hour")
+    parser.add_argument("--yes", action="store_true", help="begin without a question about the cost")
+    parser.add_argument("--json", action="store_true", help="print JSON in place of a table")
+    parser.add_argument(
+        "--out", type=Path, metavar="probe.json", help="the file for what is found; with --simulate only if it is named"
+    )
+    return parser
+
+
 def _calls(parser: Parser) -> Parser:
     verbs = parser.add_subparsers(dest="verb", metavar="verb", required=True, parser_class=Parser)
 
@@ -189,5 +207,5 @@ def _about_unknown(word: str, parser: Parser) -> str:
 
 
 def _did_you_mean(word: str, words: list[str]) -> str:
-    near = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
     return f"; did you mean {near[0]!r}?" if near else ""

@@ -7,7 +7,7 @@ import pytest
 from realtime_events import __version__
 from realtime_events.cli import main
 
-COMMANDS = ["demo", "run", "chat", "simulate", "events", "secret", "calls", "tools", "doctor"]
+COMMANDS = ["demo", "run", "chat", "simulate", "events", "secret", "calls", "tools", "probe", "doctor"]
 
 
 @pytest.mark.parametrize(
