@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .audio import AudioFormat
+from .audio import AudioFormat, AudioLedger
 from .audio.ring import Gap
 from .dispatcher import Dispatcher
 from .events import client, local, server, translation
@@ -330,10 +330,15 @@ class Connection:
         return self._outbox.ring.queued_bytes if self._outbox is not None else 0
 
     @property
+    def audio_ledger(self) -> AudioLedger:
+        """What became of the user's audio so far."""
+        self._confirm_audio()
+        return self._outbox.ring.books() if self._outbox is not None else AudioLedger()
+
+    @property
     def uncommitted_bytes(self) -> int:
         """How much audio was sent, and waits for an event of the server that covers it."""
-        self._confirm_audio()
-        return self._outbox.ring.ledger.open_bytes if self._outbox is not None else 0
+        return self.audio_ledger.open_bytes
 
     @property
     def _accepted_bytes(self) -> int:
@@ -394,7 +399,9 @@ class Connection:
             return []
         ring = self._outbox.ring
         self._confirm_audio()
-        delivered, unknown = ring.ledger.lose(self.ended.result().unacknowledged_bytes if self.ended.done() else None)
+        on_wire = self.ended.result().unacknowledged_bytes if self.ended.done() else None
+        # Base64: on the wire, three bytes of audio are four at least.
+        delivered, unknown = ring.ledger.lose(None if on_wire is None else on_wire * 3 // 4)
         reason = "the connection was lost"
         return [
             *(_named(gap, delivered=True) for gap in ring.named(delivered, reason)),

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import msgspec
 
-from .audio import AudioFormat
+from .audio import AudioFormat, AudioLedger
 from .call import Call, Entry
 from .connection import Connection, Dial
 from .dialogue import LiveConversation
@@ -280,6 +280,11 @@ class Session:
     def rate_limits(self) -> dict[str, server.RateLimit]:
         """The rate limits by name (`requests`, `tokens`), with the seconds until they are whole again from now."""
         return {limit.name or "": limit for limit in self._core.rate_limits.at(self._clock())}
+
+    @property
+    def audio_ledger(self) -> AudioLedger:
+        """What became of the user's audio: queued, open, confirmed, delivered, unknown or lost, to the byte."""
+        return self._connection.audio_ledger
 
     @property
     def turn(self) -> Turn | None:

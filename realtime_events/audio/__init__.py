@@ -14,6 +14,7 @@ from .formats import (
     encode_alaw,
     encode_ulaw,
 )
+from .ledger import AudioLedger
 from .pacing import Pacer, PreRoll, pieces
 from .resample import Resampler
 from .wav import load_audio, read_wav, write_wav
@@ -23,6 +24,7 @@ __all__ = [
     "PCMA",
     "PCMU",
     "AudioFormat",
+    "AudioLedger",
     "Converter",
     "Pacer",
     "PreRoll",

@@ -11,11 +11,37 @@ confirmed + delivered + unknown + lost.
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["Ledger", "Stretch"]
+__all__ = ["AudioLedger", "Ledger", "Stretch"]
 
 MAX_STRETCHES = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioLedger:
+    """What became of the user's audio, in bytes of the session's input format.
+
+    At every moment accepted = queued + open + confirmed + delivered + unknown + lost.
+
+    Attributes:
+        accepted_bytes: All that `send_audio` has taken, through all connections of the session.
+        queued_bytes: Waits to be sent.
+        open_bytes: Was sent to the current connection, and waits for an event of the server that covers it.
+        confirmed_bytes: An event of the server covers it: speech was heard in it, or it was committed or cleared.
+        delivered_bytes: Reached the peer's machine, and no event covers it: silence, or what a loss left unheard.
+        unknown_bytes: Was sent to a connection that was lost, and may have arrived or not.
+        lost_bytes: Was never sent, or was left behind uncommitted by a rotation; `audio.gap` said why.
+    """
+
+    accepted_bytes: int = 0
+    queued_bytes: int = 0
+    open_bytes: int = 0
+    confirmed_bytes: int = 0
+    delivered_bytes: int = 0
+    unknown_bytes: int = 0
+    lost_bytes: int = 0
 
 
 class Stretch(NamedTuple):
@@ -69,6 +95,8 @@ class Ledger:
 
     def wrote(self, start: int, n_bytes: int, frame: bytes) -> None:
         """Take note of a piece that was written, and keep its frame for a while."""
+        if not n_bytes:
+            return
         self._open_up(start, n_bytes)
         self._kept.append((start, n_bytes, frame))
         self._kept_bytes += n_bytes
@@ -79,7 +107,7 @@ class Ledger:
         last = self._open[-1] if self._open else None
         if last is not None and last.end == start:
             self._open[-1] = Stretch(last.start, start + n_bytes, last.n_bytes + n_bytes)
-        elif n_bytes:
+        else:
             self._open.append(Stretch(start, start + n_bytes, n_bytes))
         if len(self._open) > MAX_STRETCHES:
             # As if what was dropped between the oldest two belonged to them: the places get blurred, the sums do not.

@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 
 from .formats import PCM16, AudioFormat
-from .ledger import Ledger, Stretch
+from .ledger import AudioLedger, Ledger, Stretch
 
 __all__ = ["Gap", "Policy", "Ring"]
 
@@ -206,6 +206,19 @@ class Ring:
         self.sent_pieces += 1
         self.sent_bytes += piece.n_bytes
         self.ledger.wrote(piece.start, piece.n_bytes, piece.frame)
+
+    def books(self) -> AudioLedger:
+        """Gives the sums."""
+        ledger = self.ledger
+        return AudioLedger(
+            accepted_bytes=self.accepted_bytes,
+            queued_bytes=self.queued_bytes,
+            open_bytes=ledger.open_bytes,
+            confirmed_bytes=ledger.confirmed_bytes,
+            delivered_bytes=ledger.delivered_bytes,
+            unknown_bytes=ledger.unknown_bytes,
+            lost_bytes=self.dropped_bytes + ledger.lost_bytes,
+        )
 
     def named(self, stretches: Iterable[Stretch], reason: str) -> list[Gap]:
         """Gives stretches of the ledger as gaps."""
