@@ -522,6 +522,11 @@ def test_yes_is_an_answer_beforehand(
 # The questions themselves.
 
 
+def test_what_takes_an_hour_is_asked_last() -> None:
+    """No call would wait for it."""
+    assert list(QUESTIONS)[-2:] == ["limit-error", "limit-code"]
+
+
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_an_assumption_stands_in_files_that_exist(name: str) -> None:
     """And the manual has the question."""

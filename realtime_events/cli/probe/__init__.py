@@ -29,7 +29,7 @@ from .line import Ground, in_short
 from .questions import Experiment, Notebook, Question
 from .report import Keeper, Report
 
-EXPERIMENTS = (*sessions.EXPERIMENTS, *calls.EXPERIMENTS)
+EXPERIMENTS = (*sessions.QUICK, *calls.EXPERIMENTS, *sessions.SLOW)  # no call lasts as long as the slow one
 DEFAULT_FILE = Path("probe.json")
 OFFER = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
 
@@ -142,7 +142,7 @@ def _may_go_on(ground: Ground, chosen: Sequence[Question]) -> bool:
     planned = [experiment for experiment in _planned(chosen) if not experiment.lacks(ground)]
     count = sum(one in chosen for experiment in planned for one in experiment.questions)
     tokens = sum(experiment.tokens for experiment in planned)
-    cost = f"about {tokens} tokens, and what the call's own context costs" if tokens else "no tokens"
+    cost = f"about {tokens} tokens, most of them speech" if tokens else "no tokens"
     host = urlsplit(ground.endpoint.url).hostname
     ground.note(f"{count} question{'s' if count != 1 else ''} for {host}, {ground.model}: {cost}")
     for experiment in planned:

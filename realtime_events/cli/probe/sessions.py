@@ -201,9 +201,8 @@ def _short_lived(endpoint: Endpoint) -> Endpoint:
     return replace(endpoint, url=urlunsplit(parts._replace(query=query)))
 
 
-EXPERIMENTS = (
-    Experiment(questions=BEGINNING, ask=ask_beginning),
-    Experiment(questions=ITEMS, ask=ask_items),
+QUICK = (Experiment(questions=BEGINNING, ask=ask_beginning), Experiment(questions=ITEMS, ask=ask_items))
+SLOW = (
     Experiment(
         questions=LIMIT,
         ask=ask_limit,
