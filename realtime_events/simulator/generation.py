@@ -113,7 +113,7 @@ class Generation:
             return McpCallWriter(self._place("mcp"), tool, arguments, pace=self._stage.organs.pace)
         place = self._place("mcpr")
         self._stage.hosted.ask(place.item_id, tool, arguments)
-        return ApprovalWriter(place, tool, arguments)
+        return ApprovalWriter(place, tool, arguments, pace=self._stage.organs.pace)
 
     def _place(self, prefix: str) -> Place:
         place = Place(self.id, self._stage.ids(prefix), self._count)

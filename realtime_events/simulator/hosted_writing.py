@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..audio import PCM16
-from ..events.base import ServerEvent
 from ..events.items import Item
 from ..events.server import (
     ResponseMcpCallArgumentsDelta,
@@ -20,21 +18,17 @@ from ..events.server import (
 )
 from .hosted import HostedTool, McpResult
 from .tokens import Count, text_tokens
-from .writing import ARGUMENT_PIECE, TOKEN_S, Place, Step
+from .writing import ARGUMENT_PIECE, TOKEN_S, Place, Step, Writer, argument_pieces
 
 
-class McpCallWriter:
+class McpCallWriter(Writer):
     """Writes a call of an MCP server's tool, and makes it."""
 
     def __init__(self, place: Place, tool: HostedTool, arguments: str, *, pace: float) -> None:
-        self.place = place
-        self.audio = bytearray()
-        self.audio_format = PCM16
+        super().__init__(place, pace=pace)
         self._tool = tool
         self._arguments = arguments
-        self._said = ""
         self._result = McpResult()
-        self._pace = pace
 
     def item(self, status: str) -> Item:
         """Give the call as far as it has come."""
@@ -49,17 +43,11 @@ class McpCallWriter:
             error=self._result.error,
         )
 
-    def begin(self) -> list[ServerEvent]:
-        """Give nothing: a call has no parts."""
-        return []
-
     def pieces(self, written: Count) -> Iterator[Step]:
         """Give the arguments in short pieces, then make the call."""
         response_id, item_id, index = self.place
-        for start in range(0, len(self._arguments), ARGUMENT_PIECE):
-            piece = self._arguments[start : start + ARGUMENT_PIECE]
-            self._said += piece
-            written.text += text_tokens(piece)
+        for piece in argument_pieces(self._arguments):
+            self._say(piece, written)
             delta = ResponseMcpCallArgumentsDelta(
                 response_id=response_id,
                 item_id=item_id,
@@ -76,18 +64,12 @@ class McpCallWriter:
         done = ResponseMcpCallFailed if self._result.error else ResponseMcpCallCompleted
         yield Step([done(item_id=item_id, output_index=index)])
 
-    def finish(self) -> list[ServerEvent]:
-        """Give nothing: what there is to say was said in the pieces."""
-        return []
 
-
-class ApprovalWriter:
+class ApprovalWriter(Writer):
     """Writes the question whether a call may be made."""
 
-    def __init__(self, place: Place, tool: HostedTool, arguments: str) -> None:
-        self.place = place
-        self.audio = bytearray()
-        self.audio_format = PCM16
+    def __init__(self, place: Place, tool: HostedTool, arguments: str, *, pace: float) -> None:
+        super().__init__(place, pace=pace)
         self._tool = tool
         self._arguments = arguments
 
@@ -101,15 +83,7 @@ class ApprovalWriter:
             arguments=self._arguments,
         )
 
-    def begin(self) -> list[ServerEvent]:
-        """Give nothing: a question has no parts."""
-        return []
-
     def pieces(self, written: Count) -> Iterator[Step]:
         """Give no pieces, but count the tokens."""
         written.text += text_tokens(self._arguments)
         yield Step([])
-
-    def finish(self) -> list[ServerEvent]:
-        """Give nothing."""
-        return []

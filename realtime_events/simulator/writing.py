@@ -8,8 +8,9 @@ pieces; after it: the same, which sends them.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from ..audio import PCM16, AudioFormat
 from ..events.base import ServerEvent
@@ -52,41 +53,44 @@ class Place(NamedTuple):
     output_index: int
 
 
-class Writer(Protocol):
+class Writer(ABC):
     """Writes one item. `audio` is what has been spoken so far, in `audio_format`."""
 
-    place: Place
-    audio: bytearray
-    audio_format: AudioFormat
+    def __init__(self, place: Place, *, pace: float, audio_format: AudioFormat = PCM16) -> None:
+        self.place = place
+        self.audio = bytearray()
+        self.audio_format = audio_format
+        self._said = ""
+        self._pace = pace
 
+    @abstractmethod
     def item(self, status: str) -> Item:
         """Give the item as far as it has come."""
-        ...
 
     def begin(self) -> list[ServerEvent]:
-        """Give the events between the item's appearance and its first piece."""
-        ...
+        """Give the events between the item's appearance and its first piece: none where it has no parts."""
+        return []
 
+    @abstractmethod
     def pieces(self, written: Count) -> Iterator[Step]:
         """Give the deltas, counting their tokens."""
-        ...
 
     def finish(self) -> list[ServerEvent]:
         """Give the events between the last piece and the end of the item."""
-        ...
+        return []
+
+    def _say(self, piece: str, written: Count) -> None:
+        self._said += piece
+        written.text += text_tokens(piece)
 
 
-class TextWriter:
+class TextWriter(Writer):
     """Writes a message of text."""
 
     def __init__(self, place: Place, text: str, *, pace: float) -> None:
-        self.place = place
-        self.audio = bytearray()
-        self.audio_format = PCM16
+        super().__init__(place, pace=pace)
         self._at = _at(place)
         self._words = _words(text)
-        self._said = ""
-        self._pace = pace
 
     def item(self, status: str) -> Item:
         """Give the message as far as it has come."""
@@ -100,8 +104,7 @@ class TextWriter:
     def pieces(self, written: Count) -> Iterator[Step]:
         """Give word after word."""
         for word in self._words:
-            self._said += word
-            written.text += text_tokens(word)
+            self._say(word, written)
             yield Step([ResponseOutputTextDelta(**self._at, delta=word)], TOKEN_S / self._pace)
 
     def finish(self) -> list[ServerEvent]:
@@ -112,19 +115,15 @@ class TextWriter:
         ]
 
 
-class SpeechWriter:
+class SpeechWriter(Writer):
     """Speaks a message: audio, and its transcript a little ahead of it."""
 
     def __init__(self, place: Place, text: str, *, voice: Voice, audio_format: AudioFormat, pace: float) -> None:
-        self.place = place
-        self.audio = bytearray()
-        self.audio_format = audio_format
+        super().__init__(place, pace=pace, audio_format=audio_format)
         self._at = _at(place)
         self._words = _words(text)
         self._text = text
         self._voice = voice
-        self._said = ""
-        self._pace = pace
 
     def item(self, status: str) -> Item:
         """Give the message as far as it has come."""
@@ -173,8 +172,7 @@ class SpeechWriter:
     def _speak_word(self, word: str, written: Count) -> list[ServerEvent]:
         if not word:
             return []
-        self._said += word
-        written.text += text_tokens(word)
+        self._say(word, written)
         return [ResponseOutputAudioTranscriptDelta(**self._at, delta=word)]
 
 
@@ -205,18 +203,14 @@ class Fetching:
         return self._fetched or b""
 
 
-class CallWriter:
+class CallWriter(Writer):
     """Writes a function call."""
 
     def __init__(self, place: Place, *, name: str, arguments: str, call_id: str, pace: float) -> None:
-        self.place = place
-        self.audio = bytearray()
-        self.audio_format = PCM16
+        super().__init__(place, pace=pace)
         self._name = name
         self._arguments = arguments
         self._call_id = call_id
-        self._said = ""
-        self._pace = pace
 
     def item(self, status: str) -> Item:
         """Give the call as far as it has come."""
@@ -230,16 +224,10 @@ class CallWriter:
             arguments=self._said,
         )
 
-    def begin(self) -> list[ServerEvent]:
-        """Give nothing: a call has no parts."""
-        return []
-
     def pieces(self, written: Count) -> Iterator[Step]:
         """Give the arguments in short pieces."""
-        for start in range(0, len(self._arguments), ARGUMENT_PIECE):
-            piece = self._arguments[start : start + ARGUMENT_PIECE]
-            self._said += piece
-            written.text += text_tokens(piece)
+        for piece in argument_pieces(self._arguments):
+            self._say(piece, written)
             response_id, item_id, output_index = self.place
             yield Step(
                 [
@@ -267,6 +255,12 @@ class CallWriter:
                 arguments=self._said,
             )
         ]
+
+
+def argument_pieces(arguments: str) -> Iterator[str]:
+    """Give the arguments of a call in pieces of a few characters."""
+    for start in range(0, len(arguments), ARGUMENT_PIECE):
+        yield arguments[start : start + ARGUMENT_PIECE]
 
 
 def _at(place: Place) -> dict[str, Any]:
