@@ -22,9 +22,9 @@ from typing import Any
 
 from ..audio import PCM16
 from ..audio.samples import check_pcm16
-from ..exceptions import ConfigurationError, MissingExtra
+from ..exceptions import MissingExtra
 from ..simulator.ears import INAUDIBLE
-from ..simulator.vad import Heard, MakeVad, patience_ms
+from ..simulator.vad import Heard, MakeVad, check_settings, patience_ms
 
 __all__ = ["HibariVoice", "MoonshineRecogniser", "SileroVad"]
 
@@ -53,10 +53,7 @@ class SileroVad:
     def __init__(
         self, *, threshold: float = 0.5, prefix_padding_ms: int = 300, silence_duration_ms: int = 500, at_ms: int = 0
     ) -> None:
-        if not 0 <= threshold <= 1:
-            raise ConfigurationError(f"threshold must be from 0 to 1, not {threshold}")
-        if min(prefix_padding_ms, silence_duration_ms, at_ms) < 0:
-            raise ConfigurationError("prefix_padding_ms, silence_duration_ms and at_ms must not be negative")
+        check_settings(threshold, prefix_padding_ms, silence_duration_ms, at_ms)
         self.speaking = False
         self._prefix_padding_ms = prefix_padding_ms
         self._silence_duration_ms = silence_duration_ms

@@ -23,7 +23,7 @@ from ..audio import PCM16
 from ..audio.samples import dot, to_samples
 from ..exceptions import ConfigurationError
 
-__all__ = ["EnergyVad", "Heard", "MakeVad", "Vad", "patience_ms"]
+__all__ = ["EnergyVad", "Heard", "MakeVad", "Vad", "check_settings", "patience_ms"]
 
 _FRAME_MS = 10
 _FRAME_BYTES = PCM16.n_bytes(_FRAME_MS)
@@ -86,6 +86,18 @@ class MakeVad(Protocol):
         ...
 
 
+def check_settings(threshold: float, prefix_padding_ms: int, silence_duration_ms: int, at_ms: int) -> None:
+    """Refuses the settings that no `Vad` can work with.
+
+    Raises:
+        ConfigurationError: The threshold is not within 0 and 1, or a time is negative.
+    """
+    if not 0 <= threshold <= 1:
+        raise ConfigurationError(f"threshold must be from 0 to 1, not {threshold}")
+    if min(prefix_padding_ms, silence_duration_ms, at_ms) < 0:
+        raise ConfigurationError("prefix_padding_ms, silence_duration_ms and at_ms must not be negative")
+
+
 def patience_ms(silence_duration_ms: int, spoken_ms: float) -> float:
     """Gives how long it must be quiet for a turn to end after that much speech."""
     return silence_duration_ms * (_OPENING_GRACE if spoken_ms < _OPENING_MS else 1)
@@ -114,10 +126,7 @@ class EnergyVad:
         silence_duration_ms: int = 500,
         at_ms: int = 0,
     ) -> None:
-        if not 0 <= threshold <= 1:
-            raise ConfigurationError(f"threshold must be from 0 to 1, not {threshold}")
-        if min(prefix_padding_ms, silence_duration_ms, at_ms) < 0:
-            raise ConfigurationError("prefix_padding_ms, silence_duration_ms and at_ms must not be negative")
+        check_settings(threshold, prefix_padding_ms, silence_duration_ms, at_ms)
         self.prefix_padding_ms = prefix_padding_ms
         self.silence_duration_ms = silence_duration_ms
         self.speaking = False
