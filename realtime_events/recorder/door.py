@@ -31,30 +31,23 @@ class Recorder:
         self._transport = transport
         self._writer = writer
         self._epoch = writer.begin()
-        self._take_out = writer.taker("out", self._epoch)
+        self._send = writer.taker("out", self._epoch, transport.send)
+        self._write = writer.taker("out", self._epoch, transport.write)
 
     async def run(self, on_frame: OnFrame) -> Ending:
         """Read frames until the connection ends, and say how it ended."""
-        take_in = self._writer.taker("in", self._epoch)
-
-        def taped(frame: bytes) -> bool:
-            take_in(frame)
-            return on_frame(frame)
-
-        ending = await self._transport.run(taped)
+        ending = await self._transport.run(self._writer.taker("in", self._epoch, on_frame))
         taped_ending = TapedEnding(code=ending.code, reason=ending.reason, initiator=ending.initiator)
         self._writer.end(taped_ending, self._epoch)
         return ending
 
     async def send(self, data: bytes) -> None:
         """Send one text frame."""
-        self._take_out(data)
-        await self._transport.send(data)
+        await self._send(data)
 
     def write(self, data: bytes) -> None:
         """Send one text frame without waiting."""
-        self._take_out(data)
-        self._transport.write(data)
+        self._write(data)
 
     @property
     def unsent_bytes(self) -> int:

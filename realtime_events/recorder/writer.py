@@ -4,14 +4,15 @@ Owns the file and the thread. Knows no socket; of a frame it knows what `protoco
 `door.py`, which hands over what it saw; after it: the disk.
 
 A disk may take any time it likes, so the event loop never waits for it: at the end of each of its turns it makes one
-text of the frames it saw, and a thread compresses and writes. The thread naps `FLUSH_S` after the first text it is
-given, unless there is much of it, so that it writes many at once, and sleeps while there is none. Everything written is
+text of the frames it saw, and a thread compresses and writes. The thread naps `NAP_S` before it writes, unless there is
+much to write, because to be woken costs more than to write; while there is nothing it sleeps on. Everything written is
 flushed to the system, a compressed tape at a block's end: a process that is killed loses the frames of the last nap and
 of the turn of the loop that it was in, less than 100 ms.
 
 What is seen in one turn of the loop bears one time, that of its first frame: reading a clock and making a line for
-each would cost more than the frame itself does. And frames are not kept beyond their turn: memory that is used again
-at once is much cheaper than fresh memory.
+each would cost more than the frame itself does. What a frame must not show is taken out when the frame comes, while
+the processor has it at hand, and frames are not kept beyond their turn: memory that is used again at once is much
+cheaper than fresh memory.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
@@ -37,7 +38,9 @@ from .tape import Direction, Header, TapedEnding, frame_start, line
 
 log = logger("recorder")
 
-FLUSH_S = 0.05
+T = TypeVar("T")
+
+NAP_S = 0.08
 HURRY_BYTES = 256 * 1024
 WAITING_BYTES = 64 * 1024 * 1024
 GZIP_WBITS = 16 + zlib.MAX_WBITS
@@ -132,16 +135,26 @@ class TapeWriter:
         text = line(t=self._now_s(), end=ending)
         self._put_line(text if (kept := redaction.without_secrets(text)) == text else (kept or b"").rstrip() + b"\n")
 
-    def taker(self, direction: Direction, epoch: int) -> Callable[[bytes], None]:
-        """Give what takes the frames of one direction of a connection; it costs 0.1 µs and never waits."""
-        turn = self._turn
-        append = turn.append
-        begin_turn = self._begin_turn
+    def taker(self, direction: Direction, epoch: int, then: Callable[[bytes], T]) -> Callable[[bytes], T]:
+        """Give what takes down the frames of one direction of a connection and hands them on; it never waits.
 
-        def take(frame: bytes) -> None:
-            if not turn or self._direction is not direction or self._epoch != epoch:
-                begin_turn(direction, epoch)
-            append(frame)
+        Args:
+            direction: Which way the frames go.
+            epoch: The number of their connection.
+            then: What each of them is handed to, in the same call: one more call for each would be half of the cost.
+        """
+        turn: list[bytes] = []
+        append, begin_turn, kept_of = turn.append, self._begin_turn, self._kept_of
+        words = redaction.WORDS
+
+        def take(frame: bytes) -> T:
+            if not turn:
+                begin_turn(turn, direction, epoch)
+            if frame.startswith(words):
+                append(frame)
+            elif (kept := kept_of(frame)) is not None:
+                append(kept)
+            return then(frame)
 
         return take
 
@@ -168,24 +181,34 @@ class TapeWriter:
     def _now_s(self) -> float:
         return round(self._clock() - self._began_s, 6)
 
-    def _begin_turn(self, direction: Direction, epoch: int) -> None:
+    def _begin_turn(self, turn: list[bytes], direction: Direction, epoch: int) -> None:
+        """Begin to fill `turn`; of all takers, one has a turn that is not empty."""
         self._go_on_with(epoch)
         if self._turn:
             self._end_turn()
-            self._turn_s = self._now_s()
         else:
-            self._turn_s = self._now_s()
             assert self._loop is not None
             self._loop.call_soon(self._end_turn)
-        self._direction = direction
+        self._turn, self._direction, self._turn_s = turn, direction, self._now_s()
 
     def _end_turn(self) -> None:
         if not self._turn:
             return
-        frames = self._turn
         if not self.stopped and self._closed is None:
-            self._put(_lines(frames, self._turn_s, self._direction, audio=self._recording.audio))
-        frames.clear()
+            self._put(_lines(self._turn, self._turn_s, self._direction))
+        self._turn.clear()
+
+    def _kept_of(self, frame: bytes) -> bytes | None:
+        """Give what is kept of a frame, in one line; None if it has a line of its own, because it is no JSON."""
+        audio = self._recording.audio
+        if (delta := redaction.audio_delta(frame, audio=audio)) is not None:
+            return delta
+        kept = redaction.kept(frame, audio=audio)
+        if kept is not None and (text := _in_one_line(kept)) is not None:
+            return text
+        what = {"size_bytes": len(frame)} if kept is None else {"x": kept}
+        self._put_line(line(t=self._turn_s, d=self._direction, **what))
+        return None
 
     def _put(self, text: bytes) -> None:
         self._given_bytes += len(text)
@@ -225,11 +248,7 @@ class TapeWriter:
     def _write_all(self) -> None:
         going = True
         while going:
-            waiting = [self._queue.get()]
-            self._hurry.wait(FLUSH_S)
-            self._hurry.clear()
-            while not self._queue.empty():
-                waiting.append(self._queue.get())
+            waiting = self._after_a_nap()
             going = None not in waiting
             text = b"".join([piece for piece in waiting if piece is not None])
             why = self._file.write(text)
@@ -238,6 +257,19 @@ class TapeWriter:
                 self._tell(why)
                 self._let_go()
                 return
+
+    def _after_a_nap(self) -> list[bytes | None]:
+        """Give all that came during a nap; as long as nothing comes, sleep on, and nap once more when it does."""
+        waiting = self._napped()
+        return waiting or [self._queue.get(), *self._napped()]
+
+    def _napped(self) -> list[bytes | None]:
+        self._hurry.wait(NAP_S)
+        self._hurry.clear()
+        waiting: list[bytes | None] = []
+        while not self._queue.empty():
+            waiting.append(self._queue.get())
+        return waiting
 
     def _let_go(self) -> None:
         """Take no notice of what still comes, until there is an end of it."""
@@ -304,25 +336,26 @@ class _File:
             os.close(descriptor)
 
 
-def _lines(frames: list[bytes], t_s: float, direction: Direction, *, audio: bool) -> bytes:
-    """Turn frames into lines: all at once where they are words, one by one where something may have to be left out."""
+def _lines(frames: list[bytes], t_s: float, direction: Direction) -> bytes:
+    """Turn frames into lines: all at once, unless one of them has a line break in it."""
     start = frame_start(t_s, direction)
-    if redaction.are_words(frames) and b"\n" not in b"".join(frames):
-        return b"".join((start, (b"}\n" + start).join(frames), b"}\n"))
-    return b"".join([_line_of(frame, start, t_s, direction, audio) for frame in frames])
+    if b"\n" in b"".join(frames):
+        return b"".join([_line_of(frame, start, t_s, direction) for frame in frames])
+    return b"".join((start, (b"}\n" + start).join(frames), b"}\n"))
 
 
-def _line_of(frame: bytes, start: bytes, t_s: float, direction: Direction, audio: bool) -> bytes:
-    if (delta := redaction.audio_delta(frame, audio=audio)) is not None and b"\n" not in delta:
-        return b"".join((start, delta, b"}\n"))
-    kept = redaction.without_secrets(frame if audio else redaction.without_audio(frame))
-    if kept is None:
-        return line(t=t_s, d=direction, size_bytes=len(frame))
+def _line_of(frame: bytes, start: bytes, t_s: float, direction: Direction) -> bytes:
+    text = _in_one_line(frame) if b"\n" in frame else frame
+    return line(t=t_s, d=direction, x=frame) if text is None else b"".join((start, text, b"}\n"))
+
+
+def _in_one_line(frame: bytes) -> bytes | None:
+    """Give a frame without line breaks; None if it is no JSON."""
     try:
-        msgspec.json.decode(kept, type=msgspec.Raw)
-        return start + (msgspec.json.format(kept, indent=-1) if b"\n" in kept or b"\r" in kept else kept) + b"}\n"
+        msgspec.json.decode(frame, type=msgspec.Raw)
+        return msgspec.json.format(frame, indent=-1) if b"\n" in frame or b"\r" in frame else frame
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return line(t=t_s, d=direction, x=kept)
+        return None
 
 
 def _is_packed(recording: Recording) -> bool:

@@ -19,8 +19,11 @@ from realtime_events import (
 )
 from realtime_events.call import CALL_ENDED, Call
 from realtime_events.events import OutputAudioBufferCleared
+from realtime_events.outer_door import OuterDoor
+from realtime_events.protocol.batches import output_item_id
 from realtime_events.reconnect import Reconnect
 from realtime_events.session import dial_websocket
+from realtime_events.simulator import Call as ToolCall
 from realtime_events.simulator import IncomingCall, Say, ScriptBrain, Simulator, Step
 
 from .conftest import accepted
@@ -99,6 +102,7 @@ def losing(lost: list[Any]) -> Any:
 
 
 AT_ONCE = Reconnect(jitter=lambda: 0.0)
+OUTPUT = b"function_call_output"
 
 
 async def test_a_lost_sideband_is_attached_again_to_the_same_call(sim: Simulator) -> None:
@@ -123,6 +127,72 @@ async def test_a_lost_sideband_is_attached_again_to_the_same_call(sim: Simulator
         assert sent(sim).count("session.update") == 1
         assert sent(sim).count("conversation.item.create") == 3
     assert len(doors) == 3
+
+
+class Breaking(OuterDoor):
+    """A door that breaks at the first frame with some words in it, which it keeps to itself."""
+
+    def __init__(self, transport: Any, *, coming: bytes = b"?", going: bytes = b"?") -> None:
+        super().__init__(transport)
+        self.coming = coming
+        self.going = going
+
+    async def run(self, on_frame: Any) -> Any:
+        return await self._transport.run(lambda frame: self.breaks(self.coming in frame) or on_frame(frame))
+
+    def write(self, data: bytes) -> None:
+        if not self.breaks(self.going in data):
+            self._transport.write(data)
+
+    def breaks(self, here: bool) -> bool:
+        if here:
+            self._transport.abort()
+        return here
+
+
+@pytest.mark.parametrize(("what", "sent_again"), [({"going": OUTPUT}, 1), ({"coming": OUTPUT}, 0)])
+async def test_the_output_of_a_tool_is_sent_again_if_it_was_lost_with_the_sideband_and_only_then(
+    what: dict[str, bytes], sent_again: int
+) -> None:
+    """B36: the conversation of the call waits for it; its id tells whether the server has it."""
+    rt, orphans, runs = Realtime(), list[Any](), list[str]()
+    rt.on("tool.orphaned", orphans.append)
+
+    @rt.tool
+    def book() -> str:
+        """Book a table."""
+        runs.append("book")
+        return "booked"
+
+    doors: list[Any] = []
+
+    async def dial(url: str, headers: dict[str, str], options: Options) -> Any:
+        door = await dial_websocket(url, headers, options)
+        doors.append(Breaking(door, **what) if not doors else door)
+        return doors[-1]
+
+    brain = ScriptBrain([Step(emit=[ToolCall("book", "{}")]), Step(emit=[Say("It is booked.")])])
+    async with asyncio.timeout(10), Simulator(brain=brain, pace=None) as sim:
+        call = await accepted(sim)
+        async with rt.connect(endpoint=sim.endpoint, call_id=call.id, dial=dial, reconnect=AT_ONCE) as session:
+            answers = session.stream("response.done", when=lambda event: event.response.output[0].type == "message")
+            restored = asyncio.create_task(session.wait_for("connection.restored"))
+            await asyncio.wait({restored}, timeout=0)
+            with pytest.raises(ConnectionLostError):
+                await session.ask("Book a table.")
+            await restored
+            if sent_again:
+                assert (await anext(answers)).response.status == "completed"
+            assert (await session.retrieve_item(output_item_id(tool_call_of(sim)))).output == "booked"
+    taken = [event for event in sim.sessions[-1].received.named("conversation.item.create") if event.item.output]
+    assert [event.item.output for event in taken] == ["booked"]
+    assert len(doors) == 2 and runs == ["book"] and not orphans
+
+
+def tool_call_of(sim: Simulator) -> str:
+    """Gives the id of the only tool call of the newest session."""
+    [done] = sim.sessions[-1].sent.named("response.function_call_arguments.done")
+    return str(done.call_id)
 
 
 async def test_a_call_that_ends_while_its_sideband_is_lost_has_ended(

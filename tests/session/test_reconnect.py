@@ -166,6 +166,41 @@ async def test_a_tool_call_of_a_lost_session_is_reported_and_answered_nowhere() 
         assert not [e for e in received(sim, ConversationItemCreate) if e.item.type == "function_call_output"]
 
 
+async def test_an_output_that_was_on_the_wire_at_a_loss_is_in_doubt_and_in_the_conversation() -> None:
+    """B36, B42: nobody knows whether it arrived; what was done goes along, so that it is not done twice."""
+    from realtime_events.simulator import Call, Say, ScriptBrain, Step
+    from realtime_events.testing import Toxics
+
+    rt, orphans, outputs = Realtime(session=TEXT), list[ToolOrphaned](), list[str]()
+    rt.on("tool.orphaned", orphans.append)
+
+    @rt.tool
+    async def book(table: int) -> str:
+        proxy.up = Toxics(black_hole_after_bytes=proxy.bytes_up)
+        return f"booked {table}"
+
+    brain = ScriptBrain([Step(emit=[Call("book", '{"table": 4}')]), Step(emit=[Say("It is booked.")])])
+    async with asyncio.timeout(WAIT_S), Simulator(brain=brain, pace=None) as sim, FaultProxy(sim.endpoint) as proxy:
+        async with rt.connect(endpoint=proxy.endpoint, reconnect=QUICK) as session:
+            asking = asyncio.ensure_future(session.ask("Book it."))
+            await session.wait_for("tool.done")
+            rt.on("connection.lost", lambda event: proxy.heal(), delivery="inline")
+            restored = await cut(proxy, session)
+            with pytest.raises(ConnectionLostError):
+                await asking
+            kinds = [(item.type, item.arguments or item.output or item.text) for item in session.conversation]
+            assert kinds == [
+                ("message", "Book it."),
+                ("function_call", '{"table": 4}'),
+                ("function_call_output", "booked 4"),
+            ]
+            assert len(restored.replayed) == 3 and not restored.dropped
+            assert (await session.ask("Is it booked?")).text == "It is booked."
+        outputs = [e.item.output for e in received(sim, ConversationItemCreate) if e.item.output]
+    assert [(orphan.call.name, orphan.unknown) for orphan in orphans] == [("book", True)]
+    assert outputs == ["booked 4"]
+
+
 @pytest.mark.parametrize(
     ("ending", "again"),
     [
@@ -269,6 +304,8 @@ async def test_a_session_rotates_at_an_idle_moment_with_its_conversation() -> No
         old_id = session.id
         event = await session.wait_for("session.rotated")
         assert (event.old_session_id, event.session_id) == (old_id, session.id)
+        assert event.replayed == tuple(item.id for item in session.conversation)
+        assert event.dropped == event.lost_in_flight == ()
         assert [item.text for item in session.conversation] == ["One", "One"]
         await session.ask("Two")
         assert [item.text for item in session.conversation] == ["One", "One", "Two", "Two"]
