@@ -17,7 +17,7 @@ from .arrivals import Arrivals
 from .audio import PCM16, AudioFormat
 from .audio_file import file_pieces
 from .events import local
-from .events.base import UNSET, ClientEvent, Struct, UnsetType
+from .events.base import UNSET, Struct, UnsetType
 from .events.session import InputTranscription, NoiseReduction
 from .events.translation import (
     SessionClose,
@@ -163,7 +163,7 @@ class Translation:
                 f"a translation cannot change {unknown[0]!r}; it can change {', '.join(UPDATABLE)}"
             )
         async with self._updating:  # `session.updated` names no update, so one is under way at a time.
-            await self._request(SessionUpdate(session=translation_config(**changes)), timeout)
+            await self.session.request(SessionUpdate(session=translation_config(**changes)), timeout=timeout)
         return self.config
 
     async def finish(self, *, timeout: float | None = FINISH_TIMEOUT_S) -> None:
@@ -182,13 +182,9 @@ class Translation:
         await self.send_audio(bytes(-self._sent_bytes % frame))
         self._is_finished = True
         try:
-            await self._request(SessionClose(), timeout)
+            await self.session.request(SessionClose(), timeout=timeout)
         finally:
             self._arrivals.end()
-
-    async def _request(self, event: ClientEvent, timeout: float | None) -> Any:
-        """Send an event and give its answer, or raise the error that refuses it."""
-        return await self.session._connection.request(event, timeout)  # pyright: ignore[reportPrivateUsage]
 
     # Looking.
 

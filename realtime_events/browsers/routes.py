@@ -231,7 +231,7 @@ class WebRoutes:
         named = hashlib.sha256(user.encode()).hexdigest()  # the API asks for a stable name that tells nothing
         return RestClient(
             self._changes["endpoint"],
-            options=self._model_session()._options,  # pyright: ignore[reportPrivateUsage]
+            options=self._model_session().options,
             timeout_s=UPSTREAM_TIMEOUT_S,
             headers={"OpenAI-Safety-Identifier": named},
         )
@@ -239,9 +239,7 @@ class WebRoutes:
     def _config(self) -> SessionConfig:
         """Give the configuration that a session of the application would begin with, its tools included."""
         session = self._model_session()
-        config = session._wanted  # pyright: ignore[reportPrivateUsage]
-        if tools := session.tools.wire():
-            config = msgspec.structs.replace(config, tools=tools)
+        config = session.tell()
         return msgspec.structs.replace(config, type="realtime", model=config.model or session.model)
 
     def _model_session(self) -> Session:

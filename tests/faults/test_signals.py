@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from realtime_events.session import DRAIN_S
+from realtime_events.session.living import DRAIN_S
 from realtime_events.simulator import EchoBrain, Simulator
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the signals are those of POSIX")

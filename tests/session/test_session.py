@@ -242,6 +242,24 @@ async def test_a_refusal_is_raised_by_the_call_that_caused_it_and_by_no_other() 
         assert (await second).instructions == "good"
 
 
+async def test_a_request_gives_the_servers_answer_to_whatever_is_asked() -> None:
+    """B11: by hand as by a command, a mapping as well as a struct; what it sets is told to the next session, too."""
+    peer, rt = Peer(), Realtime()
+    async with asyncio.timeout(5), joined(peer, rt, reconnect=True, stall_s=7) as session:
+        updated = await session.request({"type": "session.update", "session": {"instructions": "Sing."}})
+        assert updated.session.instructions == session.config.instructions == session.tell().instructions == "Sing."
+        cleared = asyncio.create_task(session.request(InputAudioBufferClear()))
+        asked = await peer.heard(InputAudioBufferClear)
+        peer.say(InputAudioBufferCleared())
+        assert isinstance(await cleared, InputAudioBufferCleared)
+        refused = asyncio.create_task(session.request(InputAudioBufferClear()))
+        again = await peer.heard(InputAudioBufferClear, lambda e: e.event_id != asked.event_id)
+        peer.say(ErrorEvent(error=ErrorDetails(type="invalid_request_error", message="no", event_id=again.event_id)))
+        with pytest.raises(ServerError):
+            await refused
+        assert session.options.stall_s == 7
+
+
 async def test_a_refused_event_that_nobody_awaits_is_an_event_itself() -> None:
     """B11."""
     peer, rejected = Peer(), []
