@@ -418,7 +418,8 @@ class Lifeline:
             ConnectionLostError: The new connection is lost, too.
         """
         items = resumption.take(self.core.conversation, self._means.new_id)
-        requests = [connection.request(core.create_item(item), REPLAY_TIMEOUT_S) for item in items]
+        events = [core.create_item(item, resumption.behind.get(item.id or "", UNSET)) for item in items]
+        requests = [connection.request(event, REPLAY_TIMEOUT_S) for event in events]
         outcomes = await asyncio.gather(*requests, return_exceptions=True)
         for item, outcome in zip(items, outcomes, strict=True):
             if isinstance(outcome, ServerError):

@@ -30,6 +30,7 @@ class Resumption:
         call_ids: The new id of each tool call, by its old one.
         dropped: The old ids of finished items that cannot be said again, or that the server refused.
         lost_in_flight: The old ids of items that were not finished.
+        behind: The new id of the item that a new item comes behind, "root" for the first; UNSET for the end.
         told: The configuration that the new session was told; None before it was told any.
     """
 
@@ -37,6 +38,7 @@ class Resumption:
     call_ids: dict[str, str] = field(default_factory=dict[str, str])
     dropped: list[str] = field(default_factory=list[str])
     lost_in_flight: list[str] = field(default_factory=list[str])
+    behind: dict[str, Any] = field(default_factory=dict[str, Any])
     told: SessionConfig | None = None
     _refused: dict[str, None] = field(default_factory=dict[str, None])
 
@@ -48,10 +50,14 @@ class Resumption:
             item = conversation.get(dropped.item_id)
             in_flight = item is not None and item.status == "in_progress"
             (self.lost_in_flight if in_flight else self.dropped).append(dropped.item_id)
-        return [self._renamed(item, new_id) for item in seed.items if not self._is_settled(item.id)]
-
-    def _is_settled(self, item_id: Any) -> bool:
-        return item_id in self.ids or item_id in self._refused
+        items, before, is_first = list[Item](), "root", not self.ids
+        for item in seed.items:
+            if item.id not in self.ids and item.id not in self._refused:
+                items.append(self._renamed(item, new_id))
+                # What was finished after the first round goes to its place among the others.
+                self.behind[items[-1].id or ""] = UNSET if is_first else before
+            before = self.ids.get(item.id or "", before)
+        return items
 
     def _renamed(self, item: Item, new_id: Callable[[str], str]) -> Item:
         renamed = self.ids[item.id or ""] = new_id("item")

@@ -20,11 +20,11 @@ from realtime_events.events import ConversationItemDone
 from realtime_events.events.items import ContentPart, Item
 from realtime_events.protocol.conversation import Conversation
 from realtime_events.protocol.resume import Resumption
-from realtime_events.reconnect import Reconnect
+from realtime_events.reconnect import Handshakes, Reconnect
 from realtime_events.recorder.resuming import Resumed
 from realtime_events.recorder.tape import Tape
 from realtime_events.simulator import EchoBrain, Simulator
-from realtime_events.testing import FaultProxy
+from realtime_events.testing import FaultProxy, Toxics
 from realtime_events.vigil import Vigil
 
 WAIT_S = 10.0
@@ -78,6 +78,56 @@ def test_what_the_server_refused_is_not_said_to_it_again_and_is_named() -> None:
     resumption.refused(str(said.id))
     assert resumption.take(conversation, lambda kind: f"{kind}_{next(numbers)}") == []
     assert resumption.dropped == ["item_a"] and resumption.ids == {}
+
+
+def test_what_is_finished_while_the_rest_is_said_again_comes_to_its_place() -> None:
+    """B42: the transcript of a user's speech may come late, also while a session rotates."""
+    conversation, numbers, resumption = Conversation(), itertools.count(), Resumption()
+
+    def said(item_id: str, text: str) -> None:
+        item = Item(id=item_id, type="message", role="user", content=[ContentPart(type="input_text", text=text)])
+        conversation.apply(ConversationItemDone(event_id="event", item=item), 0.0)
+
+    def take() -> list[tuple[str | None, Any]]:
+        items = resumption.take(conversation, lambda kind: f"{kind}_{next(numbers)}")
+        return [(item.id, resumption.behind[str(item.id)]) for item in items]
+
+    for item_id, text in {"late_first": "", "early": "One", "late": "", "last": "Two"}.items():
+        said(item_id, text)
+    assert take() == [("item_0", msgspec.UNSET), ("item_1", msgspec.UNSET)]
+    said("late_first", "Zero")
+    said("late", "One and a half")
+    assert take() == [("item_2", "root"), ("item_3", "item_0")]
+    assert list(resumption.ids) == ["early", "last", "late_first", "late"]
+
+
+async def test_a_rotation_keeps_the_pace_of_all_handshakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """B47: hundreds of sessions that were begun together do not rotate in one moment."""
+    places = list[str]()
+
+    async def admit(_: Handshakes, place: str) -> None:
+        places.append(place)
+
+    monkeypatch.setattr(Handshakes, "admit", admit)
+    async with line() as (_, proxy, session):
+        rotated = asyncio.ensure_future(session.wait_for("session.rotated"))
+        await asyncio.sleep(0)
+        session._line.rotate()
+        await rotated
+        assert places == [proxy.endpoint.url]
+
+
+async def test_closing_while_another_session_is_prepared_takes_no_longer() -> None:
+    """B40: both connections are given their half second side by side."""
+    async with line() as (sim, proxy, session):
+        sim.set_faults("drop:session.created")
+        session._line.rotate()
+        while len(sim.sessions) < 2:
+            await asyncio.sleep(0)
+        proxy.up = proxy.down = Toxics(stall_after_bytes=0)
+        began_s = time.monotonic()
+        await session.close()
+        assert time.monotonic() - began_s < 1.0
 
 
 async def test_whatever_a_key_provider_raises_ends_the_session_and_leaves_nobody_waiting() -> None:
