@@ -58,7 +58,8 @@ class Means:
         dial: Opens a socket.
         wanted: Gives the configuration that a new server-side session has to be told.
         configure: Tells a new server-side session that, and waits until it has confirmed it.
-        swapped: Told the State and the connection of a new incarnation.
+        swapped: Told the State and the connection of a new incarnation, and what it was told of the session's
+            configuration; None if it knew all.
         new_id: Gives a fresh id.
         on_closed: Called once, when the session has ended for good.
     """
@@ -68,7 +69,7 @@ class Means:
     dial: Callable[[], Awaitable[Transport]]
     wanted: Callable[[], SessionConfig]
     configure: Callable[[Connection, SessionConfig], Awaitable[None]]
-    swapped: Callable[[Core, Connection], None]
+    swapped: Callable[[Core, Connection, SessionConfig | None], None]
     new_id: Callable[[str], str]
     on_closed: Callable[[], None]
 
@@ -439,7 +440,7 @@ class Lifeline:
         core.adopt(before, same_incarnation=self._is_call)
         connection.speak_to(self._dispatcher)
         connection.take_over(old)
-        self._means.swapped(core, connection)
+        self._means.swapped(core, connection, resumption.told)
 
     def _came_online(self) -> None:
         self._opened_s = self._clock()

@@ -205,6 +205,7 @@ class Core:
         self.output.adopt(self.conversation, self.playback)
         if same_incarnation:
             self.exchange.adopt(before.exchange)
+            self.hosted = before.hosted
             self.session_id = self.session_id or before.session_id
 
     def waiting_for(self) -> str:

@@ -51,12 +51,12 @@ class Resumption:
             in_flight = item is not None and item.status == "in_progress"
             (self.lost_in_flight if in_flight else self.dropped).append(dropped.item_id)
         items, before, is_first = list[Item](), "root", not self.ids
-        for item in seed.items:
-            if item.id not in self.ids and item.id not in self._refused:
-                items.append(self._renamed(item, new_id))
+        for said in seed.items:
+            if said.id not in self.ids and said.id not in self._refused:
+                items.append(self._renamed(said, new_id))
                 # What was finished after the first round goes to its place among the others.
                 self.behind[items[-1].id or ""] = UNSET if is_first else before
-            before = self.ids.get(item.id or "", before)
+            before = self.ids.get(said.id or "", before)
         return items
 
     def _renamed(self, item: Item, new_id: Callable[[str], str]) -> Item:

@@ -48,9 +48,9 @@ class Configuring(Sending):
         return wanted
 
     def _told_so_far(self) -> SessionConfig:
-        """Give all that a fresh server-side session has to be told."""
-        self.tools.forget_told()
-        return self.tell()
+        """Give all that a fresh server-side session has to be told; nothing counts as told before it goes on."""
+        tools = self.tools.wire() if self._options.kind == "realtime" else []
+        return msgspec.structs.replace(self._wanted, tools=tools) if tools else self._wanted
 
     async def _configure(self, connection: Connection, wanted: SessionConfig) -> None:
         if says_something(wanted):

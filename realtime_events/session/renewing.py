@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ..connection import Connection, Dial
 from ..dialogue import LiveConversation
 from ..dispatcher import Dispatcher
+from ..events.session import SessionConfig
 from ..lifeline import Lifeline, Means
 from ..protocol import dialect
 from ..protocol.conversation import Conversation
@@ -74,9 +75,11 @@ class Renewing(Configuring):
             sending=self._options.sending,
         )
 
-    def _swapped(self, core: Core, connection: Connection) -> None:
-        """Go on with the State and the connection of a new incarnation."""
+    def _swapped(self, core: Core, connection: Connection, told: SessionConfig | None) -> None:
+        """Go on with the State and the connection of a new incarnation, which was told so much."""
         self._core, self._connection = core, connection
+        if told is not None:
+            self.tools.were_told(told.tools or [])
         self._speech.attach(core, connection)
 
     async def _dial_now(self) -> Transport:

@@ -31,11 +31,12 @@ class Sending(SessionBase):
 
         Raises:
             ConfigurationError: A mapping that is no client event, or a beta field in a GA configuration.
+            LocalProtocolError: The item that it names was lost with an earlier connection.
             ConnectionLostError: The connection has ended.
         """
         said = _client_event(event)
         connection = await self._line.online() if self._line.is_offline else self._connection
-        sent = await connection.send(said)
+        sent = await connection.send(self._line.renamed(said))
         self._remember(said)
         return str(sent.event_id)
 
@@ -48,6 +49,7 @@ class Sending(SessionBase):
 
         Raises:
             ServerError: The server refused it.
+            LocalProtocolError: The item that it names was lost with an earlier connection.
             ConfigurationError: A mapping that is no client event, or a beta field in a GA configuration.
             ConnectionLostError: The connection has ended.
             TimeoutError: No answer came in time. To some events none ever comes: use `send` for audio, for instance.
@@ -59,7 +61,7 @@ class Sending(SessionBase):
 
     async def _answer_to(self, event: ClientEvent, timeout: float | None) -> Any:
         if not self._line.is_offline:
-            return await self._connection.request(event, timeout)
+            return await self._connection.request(self._line.renamed(event), timeout)
         async with within(timeout, f"the connection was lost, and the server did not answer {event.type}"):
             connection = await self._line.online()
             return await connection.request(self._line.renamed(event), None)

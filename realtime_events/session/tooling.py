@@ -29,7 +29,8 @@ class Tooling(Configuring, Listening):
             always: Whether its tool needs no approval any more in this session.
 
         Returns:
-            A future that is done: whether the call was waiting; false if it was decided or had expired.
+            A future that is done: whether the call was waiting; false if it was decided or had expired, and for the
+            call of a hosted MCP server while the connection is lost.
         """
         decided = self._runner.approvals.approve(call_id, always=always)
         return _done(decided or self._decide_hosted(call_id, approve=True))
@@ -40,6 +41,8 @@ class Tooling(Configuring, Listening):
         return _done(decided or self._decide_hosted(call_id, approve=False, reason=reason))
 
     def _decide_hosted(self, request_id: str, *, approve: bool, reason: str = "") -> bool:
+        if self._line.is_offline:
+            return False  # The request is lost with its session; on a call, it can be decided when that is back.
         decided = self._core.decide_hosted(request_id, self._clock(), approve=approve, reason=reason)
         self._connection.carry_out()
         return decided
@@ -63,8 +66,11 @@ class Tooling(Configuring, Listening):
     # What the runner needs.
 
     def _say_for_tool(self, call_id: str, text: str) -> None:
-        self._core.exchange.say(call_id, text, self._clock())
-        self._connection.carry_out()
+        def say() -> None:
+            self._core.exchange.say(call_id, text, self._clock())
+            self._connection.carry_out()
+
+        self._line.when_online(say)
 
     def _answer_tool(self, result: local.ToolResult, respond: bool, when_done: WhenDone) -> None:
         self.tools.note(result)

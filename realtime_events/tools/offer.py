@@ -128,9 +128,9 @@ class Offer:
             log.debug("available_when of tool %s (%s) failed: %r", tool.name, tool.where, error)
             return False
 
-    def forget_told(self) -> None:
-        """Count nothing as told to the server: it is another one."""
-        self._told, self._seen = [], []
+    def were_told(self, tools: list[WireTool]) -> None:
+        """Count these as told to the server, and no others: it is another one."""
+        self._told, self._seen = tools, []
 
     # Changing it.
 

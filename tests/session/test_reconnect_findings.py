@@ -6,14 +6,14 @@ import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
-from realtime_events import ConnectionLostError, Endpoint, Options, Realtime, Session, user
+from realtime_events import ConnectionLostError, Endpoint, LocalProtocolError, Options, Realtime, Session, user
 from realtime_events.dispatcher import Dispatcher
 from realtime_events.emitter import Emitter
 from realtime_events.events import ConversationItemDone
@@ -99,6 +99,63 @@ def test_what_is_finished_while_the_rest_is_said_again_comes_to_its_place() -> N
     said("late", "One and a half")
     assert take() == [("item_2", "root"), ("item_3", "item_0")]
     assert list(resumption.ids) == ["early", "last", "late_first", "late"]
+
+
+async def test_an_item_may_be_named_by_the_id_that_it_had_in_an_earlier_session() -> None:
+    """B42: an application keeps ids; the server is sent the one that it knows, however often it was lost."""
+    async with line() as (_, proxy, session):
+        added = await session.add_item(user("Hello"))
+        assert added.id
+        await cut(proxy, session)
+        await cut(proxy, session)
+        [item] = session.conversation
+        assert (await session.retrieve_item(added.id)).id == item.id != added.id
+        await session.delete_item(added.id)
+        assert not list(session.conversation)
+
+
+async def test_the_id_of_an_item_that_was_lost_is_refused_here_and_sent_to_nobody() -> None:
+    """B42: ids of a dead session are never sent to another."""
+    async with line() as (sim, proxy, session):
+        speech = ContentPart(type="input_audio", audio=bytes(960))
+        added = await session.add_item(Item(type="message", role="user", content=[speech]))
+        restored = await cut(proxy, session)
+        assert restored.dropped == (added.id,)
+        with pytest.raises(LocalProtocolError, match="was lost with the connection"):
+            await session.delete_item(str(added.id))
+        assert not sim.sessions[-1].received.named("conversation.item.delete")
+
+
+async def test_a_tool_that_came_during_a_rotation_that_failed_is_told_to_the_session_that_goes_on() -> None:
+    """B43: what a session was told that was never used counts for nothing."""
+    rt, is_open = Realtime(session=TEXT), False
+
+    @rt.tool(available_when=lambda session: is_open)
+    def secret() -> str:
+        """Tell the secret."""
+        return "42"
+
+    async with line(rt) as (sim, _, session):
+        sim.set_faults("close=1013:session.updated")
+        is_open = True
+        session._line.rotate()
+        rotating = session._line._rotating
+        assert rotating is not None
+        with suppress(ConnectionLostError):
+            await rotating
+        sim.set_faults(None)
+        await session.ask("Hello")
+        assert len(sim.sessions) == 2 and session.id == sim.sessions[0].id
+        assert [tool.name for tool in session.config.tools or ()] == ["secret"]
+
+
+async def test_nothing_is_decided_for_a_server_that_is_lost() -> None:
+    """B34, B42: the application is told that its word reaches nobody."""
+    async with line(reconnect=SLOW) as (_, proxy, session):
+        request = Item(id="item_a", type="mcp_approval_request", name="delete", arguments="{}")
+        session._core.hosted.note(request)
+        await cut(proxy, session, until="connection.lost")
+        assert not await session.approve("item_a") and not await session.deny("item_a")
 
 
 async def test_a_rotation_keeps_the_pace_of_all_handshakes(monkeypatch: pytest.MonkeyPatch) -> None:
