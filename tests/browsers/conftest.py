@@ -13,6 +13,8 @@ from aiohttp import web
 
 from realtime_events import Endpoint, Realtime
 
+from ..hosting import hosted
+
 CANARY = "canary-key-of-the-server"
 TOKEN = {"Authorization": "Bearer of-ada"}
 
@@ -54,13 +56,9 @@ async def serving_pages(rt: Realtime, **settings: Any) -> AsyncIterator[Site]:
     routes = rt.web_routes(**{"authorize": who, **settings})
     app = web.Application()
     routes.add_to(app)
-    runner = web.AppRunner(app, shutdown_timeout=2.0)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    async with aiohttp.ClientSession() as http:
-        yield Site(f"http://127.0.0.1:{runner.addresses[0][1]}", http, routes, runner.cleanup)
-        await runner.cleanup()
-    await runner.cleanup()
+    async with hosted(app, shutdown_timeout=2.0) as host, aiohttp.ClientSession() as http:
+        yield Site(f"http://{host.place}", http, routes, host.stop)
+        await host.stop()
 
 
 class Api:
@@ -85,12 +83,9 @@ async def answering(answer: web.Response) -> AsyncIterator[Api]:
     api = Api(answer)
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", api.answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    api.endpoint = Endpoint(url=f"ws://127.0.0.1:{runner.addresses[0][1]}/v1/realtime", api_key=CANARY)
-    yield api
-    await runner.cleanup()
+    async with hosted(app) as host:
+        api.endpoint = Endpoint(url=f"ws://{host.place}/v1/realtime", api_key=CANARY)
+        yield api
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ from aiohttp import web
 
 from realtime_events.audio import PCM16, read_wav, write_wav
 
+from ..hosting import hosted
+
 ROOT = Path(__file__).parent.parent.parent
 SERVER = ROOT / "examples" / "15_browser" / "server.py"
 PAGE = SERVER.parent / "page"
@@ -109,11 +111,8 @@ async def other_end() -> AsyncIterator[tuple[OtherEnd, str]]:
     app.router.add_get("/", end.page)
     app.router.add_get("/offer", end.offer)
     app.router.add_post("/answer", end.answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield end, f"127.0.0.1:{runner.addresses[0][1]}"
-    await runner.cleanup()
+    async with hosted(app) as host:
+        yield end, host.place
 
 
 @asynccontextmanager

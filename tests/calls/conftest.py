@@ -17,6 +17,8 @@ from realtime_events.simulator import IncomingCall, Simulator
 from realtime_events.simulator.calls import signed
 from realtime_events.switchboard import Switchboard
 
+from ..hosting import Host, hosted
+
 SECRET = "whsec_Y2FuYXJ5LW1hdGVyaWFs"
 ACCEPT = {"model": "gpt-realtime-2.1", "instructions": "Be brief."}
 
@@ -37,7 +39,7 @@ class Line:
         self.rt = rt
         self.board = board
         self.url = ""
-        self.runner: web.AppRunner | None = None
+        self.host: Host | None = None
         self.opened: asyncio.Queue[Any] = asyncio.Queue()
         self.closed: asyncio.Queue[Any] = asyncio.Queue()
         rt.on("connection.opened", lambda event, session: self.opened.put_nowait(session))
@@ -55,8 +57,8 @@ class Line:
 
     async def drained(self) -> None:
         """Ends the web application, and so waits for what is in hand."""
-        assert self.runner is not None
-        await self.runner.cleanup()
+        assert self.host is not None
+        await self.host.stop()
 
 
 @asynccontextmanager
@@ -67,15 +69,9 @@ async def serving(rt: Realtime, sim: Simulator, **settings: Any) -> AsyncIterato
     line = Line(sim, rt, rt.webhooks(SECRET, **settings))
     app = web.Application()
     line.board.add_to(app, "/webhook")
-    runner = line.runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    line.url = f"http://127.0.0.1:{runner.addresses[0][1]}/webhook"
-    try:
-        async with asyncio.timeout(20):
-            yield line
-    finally:
-        await runner.cleanup()
+    async with hosted(app) as host, asyncio.timeout(20):
+        line.host, line.url = host, f"http://{host.place}/webhook"
+        yield line
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from aiohttp import web
 from realtime_events import Endpoint, RestClient
 from realtime_events.events import translation
 
+from ..hosting import hosted
+
 openai = pytest.importorskip("openai", reason="the openai SDK is not installed; `nox -s interop` installs it")
 
 OFFER = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\n"
@@ -69,12 +71,9 @@ async def server() -> AsyncIterator[Server]:
         return web.json_response(body)
 
     app.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    server.place = f"127.0.0.1:{runner.addresses[0][1]}/v1"
-    yield server
-    await runner.cleanup()
+    async with hosted(app) as host:
+        server.place = f"{host.place}/v1"
+        yield server
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from realtime_events import WebhookVerificationError, verify_webhook
 from realtime_events.simulator import Simulator
 from realtime_events.simulator.calls import signed
 
+from ..hosting import hosted
+
 openai = pytest.importorskip("openai")
 
 SECRET = "whsec_" + "dGVzdCBzZWNyZXQgb2YgdGhlIHBlZXJz"
@@ -54,13 +56,9 @@ async def test_the_sdk_unwraps_what_the_simulator_signs() -> None:
 
     app = web.Application()
     app.router.add_post("/hook", receive)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    async with asyncio.timeout(20), Simulator() as sim:
-        call = await sim.ring(webhook_url=f"http://127.0.0.1:{runner.addresses[0][1]}/hook", secret=SECRET)
+    async with asyncio.timeout(20), hosted(app) as host, Simulator() as sim:
+        call = await sim.ring(webhook_url=f"http://{host.place}/hook", secret=SECRET)
         body, headers = await got.get()
-    await runner.cleanup()
     event = sdk().unwrap(body, headers)
     assert (event.type, event.data.call_id) == ("realtime.call.incoming", call.id)
     assert type(event).__name__ == "RealtimeCallIncomingWebhookEvent"

@@ -12,6 +12,8 @@ from aiohttp import web
 from realtime_events import Endpoint
 from realtime_events.rest import RestClient, Retry
 
+from ..hosting import hosted
+
 KEY = "canary-key-of-the-server"
 Answerer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -46,14 +48,9 @@ async def serving(*answers: Any) -> AsyncIterator[Server]:
     server = Server(*answers)
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", server.answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    server.url = f"ws://127.0.0.1:{runner.addresses[0][1]}/v1/realtime"
-    try:
+    async with hosted(app) as host:
+        server.url = f"ws://{host.place}/v1/realtime"
         yield server
-    finally:
-        await runner.cleanup()
 
 
 Serve = Callable[..., AbstractAsyncContextManager[Server]]

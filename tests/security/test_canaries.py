@@ -41,6 +41,7 @@ from realtime_events.testing import Peer
 from realtime_events.transport import Dialling, dial
 from realtime_events.webhooks import WebhookHandler, verify_webhook
 
+from ..hosting import hosted
 from .conftest import CANARY, Seen, graph_of, holds
 
 KEY = f"key-{CANARY}"
@@ -76,13 +77,8 @@ async def answering(status: int, *, body: str | None = None) -> AsyncIterator[st
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"ws://127.0.0.1:{runner.addresses[0][1]}/v1/realtime"
-    finally:
-        await runner.cleanup()
+    async with hosted(app) as host:
+        yield f"ws://{host.place}/v1/realtime"
 
 
 async def raised(call: Awaitable[object], kind: type[BaseException] = RealtimeError) -> BaseException:

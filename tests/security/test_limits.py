@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -21,6 +23,8 @@ from realtime_events.tools.output import MAX_OUTPUT_BYTES, encode_output
 from realtime_events.transport import BODY_EXCERPT_BYTES, _close_reason, dial
 from realtime_events.webhooks import verify_webhook
 from realtime_events.webhooks.verifying import MOST_BODY_BYTES
+
+from ..hosting import hosted
 
 
 def object_of(size: int) -> str:
@@ -63,43 +67,39 @@ def test_a_webhooks_body_is_taken_up_to_256_kib(more: int, status: int | None) -
     assert refused == status
 
 
-async def serving(status: int, body: bytes) -> tuple[web.AppRunner, str]:
-    """Serves one answer."""
+@asynccontextmanager
+async def serving(status: int, body: bytes) -> AsyncIterator[str]:
+    """Serves one answer, and gives its address."""
 
     async def answer(request: web.Request) -> web.Response:
         return web.Response(status=status, body=body, content_type="application/json")
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    return runner, f"ws://127.0.0.1:{runner.addresses[0][1]}/v1"
+    async with hosted(app) as host:
+        yield f"ws://{host.place}/v1"
 
 
 @pytest.mark.parametrize("more", [0, 1])
 async def test_an_answer_of_rest_is_taken_up_to_its_limit(more: int) -> None:
     """B48: one more byte is an error, and no more than that is kept."""
     body = b'{"value":"ek_made","expires_at":1,"session":{}}'
-    runner, url = await serving(200, body)
-    retry = Retry(attempts=1)
-    async with RestClient(Endpoint(url=url), max_body_bytes=len(body) - more, retry=retry) as rest, asyncio.timeout(10):
+    how: dict[str, Any] = {"max_body_bytes": len(body) - more, "retry": Retry(attempts=1)}
+    async with asyncio.timeout(10), serving(200, body) as url, RestClient(Endpoint(url=url), **how) as rest:
         if more:
             with pytest.raises(RestError, match="more than 46 bytes"):
                 await rest.create_client_secret()
         else:
             assert (await rest.create_client_secret()).value == "ek_made"
-    await runner.cleanup()
 
 
 @pytest.mark.parametrize("more", [-1, 0, 1])
 async def test_of_a_refused_handshake_2_048_bytes_are_kept(more: int) -> None:
     """B48: whatever page stands behind it."""
-    runner, url = await serving(404, b"x" * (BODY_EXCERPT_BYTES + more))
-    with pytest.raises(HandshakeError) as caught:
-        await dial(url, {})
+    async with serving(404, b"x" * (BODY_EXCERPT_BYTES + more)) as url:
+        with pytest.raises(HandshakeError) as caught:
+            await dial(url, {})
     assert len(caught.value.body) == 2048 + min(more, 0)
-    await runner.cleanup()
 
 
 @pytest.mark.parametrize("more", [-1, 0, 1])

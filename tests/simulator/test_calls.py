@@ -19,6 +19,8 @@ from realtime_events.audio import PCM16
 from realtime_events.simulator import EchoBrain, IncomingCall, Say, Simulator, ToneVoice
 from realtime_events.simulator.errors import Refusal
 
+from ..hosting import hosted
+
 KEY = {"Authorization": "Bearer test-key"}
 ACCEPT = {"type": "realtime", "model": "gpt-realtime", "instructions": "Be brief."}
 SECRET = "whsec_" + base64.b64encode(b"test secret").decode()
@@ -59,14 +61,8 @@ async def test_an_incoming_call_is_told_by_a_signed_webhook() -> None:
 
     app = web.Application()
     app.router.add_post("/hook", receive)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
-    async with Simulator() as sim:
-        call = await sim.ring(webhook_url=url, secret=SECRET, sip_headers={"X-Account": "7"})
-    await runner.cleanup()
+    async with hosted(app) as host, Simulator() as sim:
+        call = await sim.ring(webhook_url=f"http://{host.place}/hook", secret=SECRET, sip_headers={"X-Account": "7"})
     ((body, headers),) = got
     event = json.loads(body)
     assert (event["type"], event["object"], event["data"]["call_id"]) == ("realtime.call.incoming", "event", call.id)

@@ -20,6 +20,8 @@ from realtime_events.simulator import Simulator
 from realtime_events.simulator.calls import signed
 from realtime_events.webhooks import RealtimeCallIncoming, WebhookEvent, WebhookHandler, serving
 
+from ..hosting import hosted
+
 SECRET = "whsec_Y2FuYXJ5LW1hdGVyaWFs"
 BODY = b'{"id": "evt_1", "type": "app.custom"}'
 
@@ -37,7 +39,6 @@ class Hook:
         settings.setdefault("on_event", self.told.put)
         self.handler = WebhookHandler(settings.pop("on_event"), secret=SECRET, **settings)
         self.url = ""
-        self.runner: web.AppRunner | None = None
 
     async def post(self, body: Any = BODY, headers: Any = None) -> int:
         """Posts a webhook and gives the status of the answer."""
@@ -55,15 +56,9 @@ async def listening(**settings: Any) -> AsyncIterator[Hook]:
     hook = Hook(**settings)
     app = web.Application()
     hook.handler.add_to(app, "/webhook")
-    runner = hook.runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    hook.url = f"http://127.0.0.1:{runner.addresses[0][1]}/webhook"
-    try:
-        async with asyncio.timeout(20):
-            yield hook
-    finally:
-        await runner.cleanup()
+    async with hosted(app) as host, asyncio.timeout(20):
+        hook.url = f"http://{host.place}/webhook"
+        yield hook
 
 
 async def test_a_ringing_call_reaches_the_application() -> None:
