@@ -238,7 +238,7 @@ class Incarnation:
             self.cleared_at.append(self.heard_bytes)
             self.say(server.InputAudioBufferCleared())
         elif isinstance(event, client.ConversationItemCreate):
-            self._take_item(event.item)
+            self._take_item(event.item, event.previous_item_id)
         elif isinstance(event, client.ConversationItemTruncate):
             self.is_known(event.item_id)
             self.say(server.ConversationItemTruncated(item_id=event.item_id, audio_end_ms=event.audio_end_ms))
@@ -270,7 +270,7 @@ class Incarnation:
         )
         self.say(server.ErrorEvent(error=details))
 
-    def _take_item(self, item: Item) -> None:
+    def _take_item(self, item: Item, previous_item_id: Any) -> None:
         self.claim(bool(item.id) and item.id not in self.known, f"item {item.id} was said twice")
         if item.type == "function_call_output":
             self.is_known(str(item.call_id))
@@ -282,8 +282,17 @@ class Incarnation:
             self.is_known(str(item.approval_request_id))
             self.decisions[str(item.approval_request_id)] += 1
         self.known.add(str(item.id))
-        self.said.append(str(item.id))
+        self._put_behind(str(item.id), previous_item_id)
         self.say(server.ConversationItemAdded(item=item), server.ConversationItemDone(item=item))
+
+    def _put_behind(self, item_id: str, previous_item_id: Any) -> None:
+        if previous_item_id == "root":
+            self.said.insert(0, item_id)
+        elif previous_item_id:
+            self.is_known(previous_item_id)
+            self.said.insert(self.said.index(previous_item_id) + 1, item_id)
+        else:
+            self.said.append(item_id)
 
     # The transport.
 

@@ -71,6 +71,41 @@ def test_no_schedule_of_many_breaks_a_law(first: int) -> None:
         play_seed(seed)
 
 
+BY_HAND = {
+    "a commit waits behind audio when a rotation is forced": (
+        "world:19 audio:0.9 audio:0.9 hold:0.5 audio:0.9 commit:0.9 rotate:0.3 wait:0.99",
+        {"session.rotated": 1, "told that it failed": 1, "audio.gap": 0},
+    ),
+    "the button is held over a loss": (
+        "world:19 press:0.3 audio:0.9 audio:0.9 wait:0.1 drop:0.3 audio:0.9 audio:0.9 release:0.3 wait:0.8",
+        {"connection.restored": 1, "audio.gap": 1, "input_audio_buffer.committed": 1, "turn.done": 1},
+    ),
+    "the button is released while the connection is lost, and too little is left": (
+        "world:19 press:0.3 audio:0.9 audio:0.9 wait:0.1 drop:0.3 release:0.3 wait:0.8",
+        {"connection.restored": 1, "audio.gap": 1, "input_audio_buffer.committed": 0, "told that it failed": 1},
+    ),
+    "a call is approved while the connection is lost": (
+        "world:19 begin:0.3 call:0.09 wait:0.1 drop:0.303 decide:0.4 tool:0.1 wait:0.8",
+        {"tool.approval_requested": 1, "tool.orphaned": 1, "tool.done": 1, "connection.restored": 1},
+    ),
+    "a call is denied while the connection is lost": (
+        "world:19 begin:0.3 call:0.09 wait:0.1 drop:0.303 decide:0.46 wait:0.8",
+        {"tool.approval_requested": 1, "tool.orphaned": 1, "tool.failed": 1, "connection.restored": 1},
+    ),
+    "an output is on its way when the connection is lost": (
+        "world:19 begin:0.3 call:0.03 end:0.1 wait:0.1 lag:0.3 tool:0.303 drop:0.303 wait:0.8",
+        {"tool.done": 1, "tool.orphaned": 1, "connection.restored": 1},
+    ),
+}
+
+
+@pytest.mark.parametrize(("steps", "happened"), BY_HAND.values(), ids=BY_HAND)
+def test_a_schedule_made_by_hand_breaks_no_law(steps: str, happened: dict[str, int]) -> None:
+    """B36, B42, B43: what dice seldom throw is met in every run."""
+    counts = play(Schedule.parse(steps)).counts
+    assert {name: counts[name] for name in happened} == happened
+
+
 class Machine(RuleBasedStateMachine):
     """What befalls a session, in any order that hypothesis can think of; it has a rule for each verb of a schedule."""
 
