@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..outer_door import OuterDoor
 from .tape import TapedEnding
 from .writer import TapeWriter
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from ..transport import Ending, OnFrame, Transport
 
 
-class Recorder:
+class Recorder(OuterDoor):
     """A door that tapes what passes through another.
 
     A frame is taken down before it is handed on, and before it is sent: the tape tells what was tried.
@@ -28,7 +29,7 @@ class Recorder:
     """
 
     def __init__(self, transport: Transport, writer: TapeWriter) -> None:
-        self._transport = transport
+        super().__init__(transport)
         self._writer = writer
         self._epoch = writer.begin()
         self._send = writer.taker("out", self._epoch, transport.send)
@@ -36,7 +37,7 @@ class Recorder:
 
     async def run(self, on_frame: OnFrame) -> Ending:
         """Read frames until the connection ends, and say how it ended."""
-        ending = await self._transport.run(self._writer.taker("in", self._epoch, on_frame))
+        ending = await super().run(self._writer.taker("in", self._epoch, on_frame))
         taped_ending = TapedEnding(code=ending.code, reason=ending.reason, initiator=ending.initiator)
         self._writer.end(taped_ending, self._epoch)
         return ending
@@ -48,28 +49,6 @@ class Recorder:
     def write(self, data: bytes) -> None:
         """Send one text frame without waiting."""
         self._write(data)
-
-    @property
-    def unsent_bytes(self) -> int:
-        """How much was written and has not left this process."""
-        return self._transport.unsent_bytes
-
-    @property
-    def has_room(self) -> bool:
-        """Whether so little is unsent that a frame written now leaves soon."""
-        return self._transport.has_room
-
-    async def drain(self) -> None:
-        """Wait until there is room."""
-        await self._transport.drain()
-
-    async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close within a second, whatever the peer does."""
-        await self._transport.close(code, reason)
-
-    def abort(self) -> None:
-        """End the connection at once."""
-        self._transport.abort()
 
 
 def recorded(dial: Dial, writer: TapeWriter) -> Dial:
