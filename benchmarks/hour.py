@@ -158,7 +158,7 @@ async def call(*, deletes: bool) -> AsyncIterator[Call]:
         rt,
         server.endpoint,
         model="bench",
-        options=Options(),
+        options=Options(rotate=False),  # A look in the last minutes would rotate it, and no server answers that.
         config=msgspec.convert(CONFIG, SessionConfig),
         dial=server.dial,
         clock=clock,
