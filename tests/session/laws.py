@@ -15,7 +15,7 @@ import msgspec
 from realtime_events.events import AudioGap, HandlerSlow, UnknownEvent, server
 
 from .incarnation import PCM, Incarnation
-from .world import World
+from .world import KNOWN, World
 
 
 def audio(world: World, *, is_over: bool) -> None:
@@ -42,7 +42,6 @@ class _Books:
         self._world = world
         self._last: dict[int, Incarnation] = {}
         self._confirmed = set[int]()
-        self._arrived = set[int]()
         sizes = {number: len(piece) for number, piece in world.accepted.items()}
         for one in world.incarnations:
             confirmed_bytes, at = one.confirmed_bytes, 0
@@ -51,11 +50,10 @@ class _Books:
                 self._last[number], sizes[number] = one, len(piece)
                 if at <= confirmed_bytes:
                     self._confirmed.add(number)
-            self._arrived |= {int.from_bytes(piece[:8], "big") for piece in one.audio}
         self.order = sorted(sizes)
         self._sizes = sizes
         self.written_bytes = sum(sizes[number] for number in self._last)
-        self.lost = [gap for gap in world.gaps if not gap.unknown and "rotat" not in gap.reason]
+        self.lost = [gap for gap in world.gaps if _kind_of(gap) == "lost" and "rotat" not in gap.reason]
         self.named_bytes = 0
 
     @property
@@ -81,7 +79,7 @@ class _Books:
         assert len(names) <= 1, f"audio: piece {number} is named twice: {names}"
         self.named_bytes += self._sizes[number] * len(names)
         wanted = self._wanted(number)
-        is_named = ("unknown" if names[0].unknown else "lost") if names else ""
+        is_named = _kind_of(names[0]) if names else ""
         assert is_named in wanted, f"audio: piece {number} is named {is_named!r}, and should be {wanted}: {names}"
 
     def _wanted(self, number: int) -> tuple[str, ...]:
@@ -92,9 +90,17 @@ class _Books:
         if number in self._confirmed or self._world.talks_to(one):
             return ("",)
         if one.name not in self._world.rotated_out:
-            return ("unknown",)
+            is_told = one.ending is not None and one.ending.unacknowledged_bytes is not None
+            return ("unknown", "delivered") if is_told and number in self._arrived_in(one) else ("unknown",)
         # Where the server listened, what it heard nothing in is lost to nobody. One that took over may have died of it.
-        return ("" if self._world.vad else "lost", *(["unknown"] if self._is_cut_after(one) else []))
+        is_kept = "" if self._world.vad else "lost"
+        if not self._is_cut_after(one):
+            return (is_kept,)
+        is_known = "audio that is said again to one that has just died counts as delivered" in KNOWN
+        return (is_kept, "unknown", "delivered") if is_known else (is_kept, "unknown")
+
+    def _arrived_in(self, one: Incarnation) -> set[int]:
+        return {int.from_bytes(piece[:8], "big") for piece in one.audio}
 
     def _is_cut_after(self, one: Incarnation) -> bool:
         heirs = [
@@ -103,6 +109,10 @@ class _Books:
             if heir.published_from is not None
         ]
         return bool(heirs) and not self._world.talks_to(heirs[0]) and heirs[0].name not in self._world.rotated_out
+
+
+def _kind_of(gap: AudioGap) -> str:
+    return "unknown" if gap.unknown else "delivered" if gap.delivered else "lost"
 
 
 def _n_bytes(gaps: list[AudioGap]) -> int:

@@ -47,6 +47,7 @@ TOOLS: dict[str, dict[str, Any]] = {
 # Faults that are known and not mended yet; what would find them again is left out until then.
 KNOWN = frozenset(
     {
+        "audio that is said again to one that has just died counts as delivered",
         "whose commit a committed answers",
         "an output that nobody confirmed is in no list of a forced rotation",
     }
@@ -293,8 +294,11 @@ class World:
     def do_drop(self, pick: float) -> None:
         code = (1006, 1006, 1006, 1006, 1006, 1000, 1001, 1011, 1012, 1013)[int(pick * 10)]
         code = 1008 if pick > 0.995 else code
-        ending = Ending(code, "cut", "network" if code == 1006 else "server")
         victim = self.incarnations[-1] if pick % 0.1 > 0.05 else self.now_in  # Perhaps one that is being prepared.
+        is_known = code not in (1000, 1006)  # how much had not arrived by then
+        unacknowledged_bytes = sum(map(len, victim.on_the_way or ())) if is_known else None
+        initiator: Any = "network" if code == 1006 else "server"
+        ending = Ending(code, "cut", initiator, unacknowledged_bytes=unacknowledged_bytes)
         victim.finish(ending, torn=pick < 0.25)
 
     def do_refuse(self, pick: float) -> None:
