@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from .programs import run
 
 FOLDER = Path(__file__).parent.parent / "examples"
 EXAMPLES = sorted([*FOLDER.glob("*.py"), *FOLDER.glob("*/main.py"), *FOLDER.glob("from_go/*.py")])
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: str(example.relative_to(FOLDER)))
-def test_an_example_runs_to_its_end(example: Path, tmp_path: Path, child_environment: dict[str, str]) -> None:
+async def test_an_example_runs_to_its_end(example: Path, tmp_path: Path, child_environment: dict[str, str]) -> None:
     """An example ends by itself, shows something, and leaves its files where it was started."""
-    done = subprocess.run(
-        [sys.executable, str(example)],
-        cwd=tmp_path,
-        env=child_environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=45,
-        check=False,
-    )
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    assert done.stdout.strip()
-    assert "Traceback" not in done.stderr
+    ended = await run(sys.executable, example, cwd=tmp_path, env=child_environment)
+    assert ended.code == 0, f"{ended.out}\n{ended.err}"
+    assert ended.out.strip()
+    assert "Traceback" not in ended.err
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: str(example.relative_to(FOLDER)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import subprocess
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ import pytest
 
 from realtime_events.events import CLIENT_EVENTS, SERVER_EVENTS
 from realtime_events.recorder import Tape
+
+from .programs import run
 
 FOLDER = Path(__file__).parent.parent / "examples" / "from_go"
 COMPREHENSIVE = FOLDER / "comprehensive.py"
@@ -49,21 +51,6 @@ GO_README = {
 LINE = b'{"t":0.1,"d":"%b","f":{"type":"%b"}}\n'
 
 
-def run(path: Path, *arguments: str, cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Runs a program to its end, whatever that is."""
-    return subprocess.run(
-        [sys.executable, str(path), *arguments],
-        cwd=cwd,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-    )
-
-
 @pytest.fixture(scope="module")
 def comprehensive() -> Any:
     """Gives the comprehensive example as a module."""
@@ -82,17 +69,17 @@ def tape_of(incoming: list[str], outgoing: list[str]) -> Tape:
     return Tape.parse(b'{"tape":1}\n' + b"".join(lines))
 
 
-def test_an_event_that_is_lost_on_the_way_is_named_and_fails_the_program(
+async def test_an_event_that_is_lost_on_the_way_is_named_and_fails_the_program(
     tmp_path: Path, child_environment: dict[str, str]
 ) -> None:
     """The simulator really loses it; everything else is met all the same, and nothing is left behind."""
-    done = run(COMPREHENSIVE, "--faults", "drop:rate_limits.updated", cwd=tmp_path, env=child_environment)
-    assert done.returncode == 1, f"{done.stdout}\n{done.stderr}"
-    assert done.stdout.splitlines()[-1] == "missing: ← rate_limits.updated"
-    assert (
-        "54" not in next(line for line in done.stdout.splitlines() if line.startswith("events of servers")).split()[3]
-    )
-    assert not list(tmp_path.iterdir())
+    faults = ("--faults", "drop:rate_limits.updated")
+    ended = await run(sys.executable, COMPREHENSIVE, *faults, cwd=tmp_path, env=child_environment)
+    assert ended.code == 1, f"{ended.out}\n{ended.err}"
+    lines = ended.out.splitlines()
+    assert lines[-1] == "missing: ← rate_limits.updated"
+    assert "54" not in next(line for line in lines if line.startswith("events of servers")).split()[3]
+    assert not os.listdir(tmp_path)
 
 
 async def test_a_scene_that_waits_for_a_lost_event_breaks_off_and_the_next_one_is_played(

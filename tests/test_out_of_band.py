@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from .programs import output_of
+
 EXAMPLE = Path(__file__).parent.parent / "examples" / "12_out_of_band.py"
 
 
 @pytest.fixture
-def lines(tmp_path: Path, child_environment: dict[str, str]) -> list[str]:
+async def lines(tmp_path: Path, child_environment: dict[str, str]) -> list[str]:
     """Gives what the example prints."""
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLE)],
-        cwd=tmp_path,
-        env=child_environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=45,
-        check=True,
-    )
-    return done.stdout.splitlines()
+    return (await output_of(sys.executable, EXAMPLE, cwd=tmp_path, env=child_environment)).splitlines()
 
 
 def test_three_side_questions_run_beside_the_answer(lines: list[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import asyncio
 import re
 import shlex
 import sys
@@ -14,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from realtime_events.simulator import Simulator
+
+from .programs import output_of
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -52,27 +53,6 @@ def commands() -> dict[str, set[str]]:
     return shown
 
 
-async def run(*command: str, cwd: Path, env: dict[str, str] | None = None) -> str:
-    """Runs a command to its end and gives what it printed; anything but exit code 0 fails the test."""
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        cwd=cwd,
-        env=env,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(45):
-            out, err = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode == 0, f"{command} ended with {process.returncode}\n{out.decode()}\n{err.decode()}"
-    return out.decode()
-
-
 @pytest.mark.parametrize("program", programs())
 async def test_a_program_that_is_shown_runs_offline(
     program: str, tmp_path: Path, child_environment: dict[str, str]
@@ -84,7 +64,7 @@ async def test_a_program_that_is_shown_runs_offline(
     path.write_text(program, "utf-8")
     async with Simulator() as sim:
         env = child_environment | {"OPENAI_REALTIME_URL": sim.url, "OPENAI_API_KEY": "test-key"}
-        await run(sys.executable, str(path), cwd=tmp_path, env=env)
+        await output_of(sys.executable, str(path), cwd=tmp_path, env=env)
 
 
 async def test_the_hello_of_the_readme_calls_its_tool(tmp_path: Path, child_environment: dict[str, str]) -> None:
@@ -93,7 +73,7 @@ async def test_the_hello_of_the_readme_calls_its_tool(tmp_path: Path, child_envi
     path.write_text(blocks(README, "python")[0], "utf-8")
     async with Simulator() as sim:
         env = child_environment | {"OPENAI_REALTIME_URL": sim.url, "OPENAI_API_KEY": "test-key"}
-        out = await run(sys.executable, str(path), cwd=tmp_path, env=env)
+        out = await output_of(sys.executable, str(path), cwd=tmp_path, env=env)
     streamed, _, summed_up = out.partition("\n")
     assert "sunny in Bern" in streamed
     assert "get_weather" in summed_up
@@ -105,7 +85,7 @@ async def test_a_command_that_is_shown_exists(
 ) -> None:
     """Every sub-command and every long option shown is one that the command line knows."""
     words = [sys.executable, "-m", "realtime_events", command, "--help"]
-    page = await run(*words, cwd=tmp_path, env=child_environment)
+    page = await output_of(*words, cwd=tmp_path, env=child_environment)
     assert {option for option in options if option not in page} == set()
 
 

@@ -20,6 +20,8 @@ import pytest
 
 import realtime_events
 
+from ..programs import output_of
+
 SCENES = Path(__file__).with_name("namespace_scenes.py")
 ALONE = ("unshare", "--user", "--map-root-user", "--net")
 NFT = "ip link set lo up && nft add table inet t && nft add chain inet t c '{ type filter hook input priority 0 ; }'"
@@ -45,24 +47,9 @@ async def play(scene: str, environment: dict[str, str], need: str = "drop") -> d
     if why := await asyncio.to_thread(what_is_missing, need):
         pytest.skip(f"no broken network on this machine: {why}")
     where = {"PYTHONPATH": str(Path(realtime_events.__file__).parents[1])}
-    process = await asyncio.create_subprocess_exec(
-        *ALONE,
-        sys.executable,
-        str(SCENES),
-        scene,
-        env=environment | where,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+    result: dict[str, Any] = json.loads(
+        await output_of(*ALONE, sys.executable, SCENES, scene, env=environment | where, within_s=40)
     )
-    try:
-        async with asyncio.timeout(40):
-            out, err = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode == 0, err.decode()
-    result: dict[str, Any] = json.loads(out)
     return result
 
 

@@ -24,6 +24,7 @@ from realtime_events.audio import PCM16, read_wav
 from realtime_events.events.items import McpListedTool
 from realtime_events.simulator import ClipRecogniser, McpServer, Plan, Request, Say, Simulator
 
+from ..programs import output_of
 from ..simulator.conftest import Frame, Frames, check_frame
 
 AUDIO = Path(__file__).parent.parent / "fixtures" / "audio"
@@ -160,21 +161,7 @@ def node(child_environment: dict[str, str]) -> RunNode:
 
     async def run(script: str, *arguments: str) -> list[Frame]:
         shutil.copytree(CLIENTS, folder, dirs_exist_ok=True)
-        process = await asyncio.create_subprocess_exec(
-            program,
-            str(folder / script),
-            *arguments,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=child_environment,
-        )
-        try:
-            out, err = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        assert process.returncode == 0, f"{script} failed:\n{out.decode()[-2000:]}\n{err.decode()[-2000:]}"
-        return [json.loads(line) for line in out.decode().splitlines()]
+        out = await output_of(program, folder / script, *arguments, env=child_environment)
+        return [json.loads(line) for line in out.splitlines()]
 
     return run
