@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import struct
 import wave
 from pathlib import Path
@@ -15,20 +14,10 @@ from hypothesis import strategies as st
 from realtime_events.audio import PCM16, PCMA, PCMU, AudioFormat, load_audio, read_wav, write_wav
 from realtime_events.exceptions import AudioFormatError, RealtimeError
 
-FIXTURES = Path(__file__).parent.parent / "fixtures" / "audio"
+from ..recordings import AUDIO, WORDS, wav
+
 PCM_GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
 SAMPLES = bytes(range(48))
-
-
-def wav(*, channels: int = 1, sample_bytes: int = 2, rate: int = 24_000, frames: bytes = SAMPLES) -> bytes:
-    """Gives what the standard library writes."""
-    target = io.BytesIO()
-    with wave.open(target, "wb") as file:
-        file.setnchannels(channels)
-        file.setsampwidth(sample_bytes)
-        file.setframerate(rate)
-        file.writeframes(frames)
-    return target.getvalue()
 
 
 def chunk(name: bytes, body: bytes, *, size: int | None = None) -> bytes:
@@ -49,11 +38,11 @@ def extensible(encoding: int, bits: int = 16) -> bytes:
     return fmt(encoding=0xFFFE, bits=bits, extra=struct.pack("<HHIH", 22, bits, 4, encoding) + PCM_GUID_TAIL)
 
 
-@pytest.mark.parametrize("name", json.loads((FIXTURES / "transcripts.json").read_text()))
+@pytest.mark.parametrize("name", WORDS)
 def test_the_recorded_clips_are_read_as_the_standard_library_reads_them(name: str) -> None:
     """B16: every clip that has a transcript is there."""
-    pcm = read_wav(FIXTURES / name)
-    with wave.open(str(FIXTURES / name), "rb") as file:
+    pcm = read_wav(AUDIO / name)
+    with wave.open(str(AUDIO / name), "rb") as file:
         assert pcm == file.readframes(file.getnframes())
     assert PCM16.duration_ms(len(pcm)) > 1_000
 
@@ -86,18 +75,18 @@ def test_a_16_bit_file_is_read_however_it_was_written(file: bytes) -> None:
 @pytest.mark.parametrize(
     ("file", "expected", "got"),
     [
-        pytest.param(wav(channels=2), "mono", "2 channels", id="stereo"),
-        pytest.param(wav(sample_bytes=1), "16-bit samples", "8-bit pcm samples", id="8 bits"),
-        pytest.param(wav(sample_bytes=3), "16-bit samples", "24-bit pcm samples", id="24 bits"),
+        pytest.param(wav(SAMPLES, channels=2), "mono", "2 channels", id="stereo"),
+        pytest.param(wav(SAMPLES, sample_bytes=1), "16-bit samples", "8-bit pcm samples", id="8 bits"),
+        pytest.param(wav(SAMPLES, sample_bytes=3), "16-bit samples", "24-bit pcm samples", id="24 bits"),
         pytest.param(riff(fmt(encoding=3, bits=32), chunk(b"data", SAMPLES)), "16-bit samples", "32-bit float samples"),
         pytest.param(riff(extensible(3, 32), chunk(b"data", SAMPLES)), "16-bit samples", "32-bit float samples"),
         pytest.param(riff(fmt(encoding=7, bits=8), chunk(b"data", SAMPLES)), "16-bit samples", "8-bit µ-law samples"),
         pytest.param(riff(fmt(encoding=0x55, bits=0), chunk(b"data", SAMPLES)), "16-bit samples", "0-bit encoding 85"),
-        pytest.param(wav(rate=44_100), "24000 Hz", "44100 Hz", id="another rate"),
+        pytest.param(wav(SAMPLES, rate=44_100), "24000 Hz", "44100 Hz", id="another rate"),
         pytest.param(riff(fmt(rate=0), chunk(b"data", SAMPLES)), "a rate of 1000 to 768000 Hz", "0 Hz", id="no rate"),
-        pytest.param(wav(frames=b""), "audio in the file", "none", id="no audio"),
-        pytest.param(wav()[:-1], "48 bytes of audio", "47 bytes", id="cut by a byte"),
-        pytest.param(wav()[:-24], "48 bytes of audio", "24 bytes", id="cut in half"),
+        pytest.param(wav(b""), "audio in the file", "none", id="no audio"),
+        pytest.param(wav(SAMPLES)[:-1], "48 bytes of audio", "47 bytes", id="cut by a byte"),
+        pytest.param(wav(SAMPLES)[:-24], "48 bytes of audio", "24 bytes", id="cut in half"),
         pytest.param(riff(fmt(), chunk(b"data", b"abc")), "even number of bytes", "3 bytes", id="odd"),
         pytest.param(riff(fmt()), "16-bit samples", "a file that ends before its samples", id="header only"),
         pytest.param(riff(fmt(), b"da"), "16-bit samples", "a file that ends before its samples", id="cut chunk"),
@@ -121,7 +110,7 @@ def test_a_file_that_is_not_as_asked_is_refused_with_both_values(file: bytes, ex
 @given(st.integers(0, 90), st.binary(max_size=12))
 def test_a_damaged_file_is_read_or_refused_and_nothing_else(place: int, damage: bytes) -> None:
     """B16: any bytes anywhere in the header or the samples."""
-    file = wav()
+    file = wav(SAMPLES)
     try:
         assert len(load_audio(io.BytesIO(file[:place] + damage + file[place + len(damage) :])))
     except RealtimeError as error:

@@ -24,14 +24,14 @@ from realtime_events.audio import PCM16, read_wav
 from realtime_events.events.items import McpListedTool
 from realtime_events.simulator import ClipRecogniser, McpServer, Plan, Request, Say, Simulator
 
+from .. import recordings
 from ..programs import output_of
+from ..recordings import AUDIO, WEATHER, WORDS
 from ..simulator.conftest import Frame, Frames, check_frame
 
-AUDIO = Path(__file__).parent.parent / "fixtures" / "audio"
 CLIENTS = Path(__file__).parent / "clients"
 NODE_MODULES = os.environ.get("REALTIME_EVENTS_NODE_MODULES")  # read here, because each test hides such settings
-WORDS: dict[str, str] = json.loads((AUDIO / "transcripts.json").read_text(encoding="utf-8"))
-QUESTION = WORDS["weather_bern.wav"]
+QUESTION = WORDS[WEATHER.name]
 STORY = "This is one of many sentences, and each of them takes a while to say. " * 10
 NOTES = McpServer(
     tools=[
@@ -126,10 +126,7 @@ def recording(tmp_path: Path) -> Callable[[str], str]:
 @pytest.fixture(scope="session")
 def ears() -> ClipRecogniser:
     """Gives a recogniser that knows two recordings: a question and an interruption."""
-    recogniser = ClipRecogniser()
-    for name in ("weather_bern.wav", "stop.wav"):
-        recogniser.add(read_wav(AUDIO / name), WORDS[name])
-    return recogniser
+    return recordings.ears()
 
 
 @pytest.fixture

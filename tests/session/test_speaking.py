@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import math
-import wave
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,22 +22,13 @@ from realtime_events.events import (
     ResponseCreate,
 )
 
+from ..recordings import wav
 from .room import SERVER_VAD, Room, audio, created, done, listening, room
 
 NARROW = AudioFormat(type="audio/pcm", rate=8_000)
 TONE = b"".join(
     round(8_000 * math.sin(place / 12)).to_bytes(2, "little", signed=True) for place in range(PCM16.n_bytes(600) // 2)
 )
-
-
-def wav(frames: bytes, *, channels: int = 1, sample_bytes: int = 2, rate: int = 24_000) -> bytes:
-    target = io.BytesIO()
-    with wave.open(target, "wb") as file:
-        file.setnchannels(channels)
-        file.setsampwidth(sample_bytes)
-        file.setframerate(rate)
-        file.writeframes(frames)
-    return target.getvalue()
 
 
 def spoken(kind: str) -> dict[str, Any]:

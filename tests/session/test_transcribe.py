@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import wave
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -35,20 +33,15 @@ from realtime_events.events.transcription import (
 from realtime_events.events.transcription import (
     ConversationItemInputAudioTranscriptionDelta as Delta,
 )
-from realtime_events.simulator import ClipRecogniser, Simulator
+from realtime_events.simulator import Simulator
 from realtime_events.testing import Peer
 
-AUDIO = Path(__file__).parent.parent / "fixtures" / "audio"
-WORDS: dict[str, str] = json.loads((AUDIO / "transcripts.json").read_text("utf-8"))
-WEATHER, STOP = AUDIO / "weather_bern.wav", AUDIO / "stop.wav"
+from ..recordings import STOP, WEATHER, WORDS, ears, wav
 
 
 @pytest.fixture
 async def sim() -> AsyncIterator[Simulator]:
-    ears = ClipRecogniser()
-    for clip in (WEATHER, STOP):
-        ears.add(read_wav(clip), WORDS[clip.name])
-    async with Simulator(recogniser=ears, pace=None) as simulator:
+    async with Simulator(recogniser=ears(), pace=None) as simulator:
         yield simulator
 
 
@@ -356,8 +349,8 @@ async def test_gpt_realtime_whisper_gets_the_turn_detection_that_it_needs() -> N
     [
         ({"rate": 16_000}, "expected 24000 Hz, got 16000 Hz"),
         ({"channels": 2}, "expected mono, got 2 channels"),
-        ({"width": 1}, "expected 16-bit samples, got 8-bit pcm samples"),
-        ({"data": b""}, "expected audio in the file, got none"),
+        ({"sample_bytes": 1}, "expected 16-bit samples, got 8-bit pcm samples"),
+        ({"frames": b""}, "expected audio in the file, got none"),
     ],
 )
 async def test_a_file_of_another_format_is_refused_with_both_values(
@@ -365,11 +358,7 @@ async def test_a_file_of_another_format_is_refused_with_both_values(
 ) -> None:
     """B16."""
     path, peer = tmp_path / "odd.wav", Peer()
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(make.get("channels", 1))
-        file.setsampwidth(make.get("width", 2))
-        file.setframerate(make.get("rate", 24_000))
-        file.writeframes(make.get("data", bytes(400)))
+    path.write_bytes(wav(**{"frames": bytes(400), **make}))
     async with asyncio.timeout(5), heard(peer) as t:
         with pytest.raises(AudioFormatError, match=refusal):
             await t.send_file(path)

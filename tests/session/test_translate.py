@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from realtime_events import (
     ServerError,
 )
 from realtime_events import translation as translation_module
-from realtime_events.audio import PCM16, PCMU, read_wav
+from realtime_events.audio import PCM16, PCMU
 from realtime_events.audio import AudioFormat as Format
 from realtime_events.events import ErrorDetails, ErrorEvent, UnknownEvent
 from realtime_events.events.translation import (
@@ -30,22 +29,18 @@ from realtime_events.events.translation import (
     SessionOutputAudioDelta,
     SessionOutputTranscriptDelta,
 )
-from realtime_events.simulator import ClipRecogniser, Simulator
+from realtime_events.simulator import Simulator
 from realtime_events.testing import Peer
 from realtime_events.translation import CaptionPiece, TranslatedAudio
 
-AUDIO = Path(__file__).parent.parent / "fixtures" / "audio"
-WORDS: dict[str, str] = json.loads((AUDIO / "transcripts.json").read_text("utf-8"))
-WEATHER, STOP = AUDIO / "weather_bern.wav", AUDIO / "stop.wav"
+from ..recordings import STOP, WEATHER, WORDS, ears
+
 PAUSE = PCM16.silence(1_000)
 
 
 @pytest.fixture
 async def sim() -> AsyncIterator[Simulator]:
-    ears = ClipRecogniser()
-    for clip in (WEATHER, STOP):
-        ears.add(read_wav(clip), WORDS[clip.name])
-    async with Simulator(recogniser=ears, pace=None) as simulator:
+    async with Simulator(recogniser=ears(), pace=None) as simulator:
         yield simulator
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import random
 from array import array
-from pathlib import Path
 
 import pytest
 
@@ -15,19 +13,17 @@ from realtime_events.simulator.ears import INAUDIBLE, ClipRecogniser
 from realtime_events.simulator.vad import EnergyVad
 from realtime_events.simulator.voice import ToneVoice
 
-FIXTURES = Path(__file__).parent.parent / "fixtures" / "audio"
-WORDS: dict[str, str] = json.loads((FIXTURES / "transcripts.json").read_text())
-CLIPS = {name: read_wav(FIXTURES / name) for name in WORDS}
+from .. import recordings
+from ..recordings import AUDIO, WORDS
+
+CLIPS = {name: read_wav(AUDIO / name) for name in WORDS}
 GAP = PCM16.silence(900)
 
 
 @pytest.fixture(scope="module")
 def ears() -> ClipRecogniser:
     """Ears that know all the clips, so that each could be taken for another."""
-    known = ClipRecogniser()
-    for name, words in WORDS.items():
-        known.add(CLIPS[name], words)
-    return known
+    return recordings.ears(*(AUDIO / name for name in WORDS))
 
 
 def cut_by_turn_detection(pcm: bytes) -> bytes:
