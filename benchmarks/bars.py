@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from benchmarks.scenarios import FLOOR, IMPORTS, OURS, SCENARIOS
+from benchmarks.scenarios import FLOOR, IMPORTS, OURS, RECORDED, SCENARIOS
 from benchmarks.schedule import Runs
 
 ITEM_BYTES = 5.0
@@ -57,6 +57,7 @@ def verdicts(results: Mapping[str, Runs]) -> list[Verdict]:
         *_idle(results),
         *_long(results),
         *_extras(results),
+        *_recording(results),
         *_calls(results),
         *_simulator(results),
     ]
@@ -95,6 +96,16 @@ def _extras(results: Mapping[str, Runs]) -> Iterable[Verdict]:
         if OURS in runs and metric in runs[OURS][0]:
             what = f"{SCENARIOS['tool_answer'].title} ({'median' if metric == 'ms' else '99th in 100'})"
             yield Verdict(what, f"at most {limit_ms:g} ms", median(runs, OURS, metric), limit_ms, unit="ms")
+
+
+def _recording(results: Mapping[str, Runs]) -> Iterable[Verdict]:
+    for name in ("record_text", "record_audio", "record_paced_text", "record_paced_audio"):
+        runs = results.get(name, {})
+        for client in RECORDED:
+            if {OURS, client} <= runs.keys():
+                what = f"{SCENARIOS[name].title} ({'compressed' if client.endswith('_gz') else 'plain'})"
+                ratio = median(runs, client, "us") / median(runs, OURS, "us")
+                yield Verdict(what, "CPU at most 1.15 × the same without a tape", ratio, 1.15)
 
 
 def _calls(results: Mapping[str, Runs]) -> Iterable[Verdict]:

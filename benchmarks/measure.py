@@ -29,6 +29,7 @@ WARM_SESSIONS = 200
 WARM_PIECES = 1000
 MARK_EVERY = 1000
 WINDOWS = 10
+SETTLE_S = 0.3
 TOOL_S = 0.1
 SPOKEN_MS = 20
 
@@ -45,6 +46,22 @@ async def burst(client: type[Client], url: str, traffic: Traffic, count: int) ->
             await live.respond()
             spent_s.append(time.process_time() - before_s)
     return {"us": statistics.median(spent_s[1:]) / traffic.events * 1e6}
+
+
+async def whole(client: type[Client], url: str, traffic: Traffic, count: int) -> Numbers:
+    """Gives the CPU time per delta of `count` triggers after one that warms up, and of closing the session.
+
+    So all is counted that other threads do later because of these deltas, and nothing that is left of the first.
+    """
+    async with client(url, Tally(traffic)) as app:
+        async with app.session() as live:
+            await live.respond()
+            await asyncio.sleep(SETTLE_S)
+            before_s = time.process_time()
+            for _ in range(count):
+                await live.respond()
+        spent_s = time.process_time() - before_s
+    return {"us": spent_s / (traffic.events * count) * 1e6}
 
 
 async def long(client: type[Client], url: str, traffic: Traffic, count: int) -> Numbers:
@@ -281,7 +298,7 @@ def _resident_bytes() -> int:
     return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-_ALL = (burst, long, growth, idle, turn, answer, schemas, parallel, send, duplex, crowd, interrupt, hour)
+_ALL = (burst, whole, long, growth, idle, turn, answer, schemas, parallel, send, duplex, crowd, interrupt, hour)
 MEASURES = {measure.__name__: measure for measure in _ALL}
 
 

@@ -12,6 +12,8 @@ from benchmarks.clients import NAMES
 from benchmarks.frames import Traffic
 
 FLOOR, OURS = NAMES[:2]
+RECORDED = ("recorded", "recorded_gz")
+RECORDED_AUDIO = ("recorded_audio",)
 
 IMPORTS = {
     OURS: "import realtime_events",
@@ -170,6 +172,54 @@ _SCENARIOS = (
         traffic=Traffic("audio", responses=1, deltas=3000),
         rate_hz=1000.0,
         is_extra=True,
+    ),
+    Scenario(
+        "record_text",
+        "Recording a burst of 20,000 text deltas of 200 B",
+        "whole",
+        "us",
+        "µs/delta",
+        clients=(OURS, *RECORDED),
+        traffic=TEXT,
+        count=5,
+        is_extra=True,
+    ),
+    Scenario(
+        "record_audio",
+        "Recording a burst of 3,000 audio deltas of 100 ms",
+        "whole",
+        "us",
+        "µs/delta",
+        clients=(OURS, *RECORDED, *RECORDED_AUDIO),
+        traffic=AUDIO,
+        count=5,
+        is_extra=True,
+    ),
+    Scenario(
+        "record_paced_text",
+        "Recording 50 text deltas a second",
+        "whole",
+        "us",
+        "µs/delta",
+        clients=(OURS, *RECORDED),
+        traffic=Traffic("text", responses=1, deltas=250),
+        count=3,
+        rate_hz=50.0,
+        is_extra=True,
+        most_repetitions=5,
+    ),
+    Scenario(
+        "record_paced_audio",
+        "Recording 50 audio deltas of 20 ms a second, the speed of speech",
+        "whole",
+        "us",
+        "µs/delta",
+        clients=(OURS, *RECORDED, *RECORDED_AUDIO),
+        traffic=Traffic("audio", responses=1, deltas=250, delta_ms=20),
+        count=3,
+        rate_hz=50.0,
+        is_extra=True,
+        most_repetitions=5,
     ),
     Scenario(
         "duplex",

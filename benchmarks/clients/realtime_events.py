@@ -12,10 +12,11 @@ from realtime_events.events import ResponseCreate
 
 
 class Client:
-    """One `Realtime`, any number of its sessions."""
+    """One `Realtime`, any number of its sessions, which connect with `changes`."""
 
     def __init__(self, url: str, tally: Tally) -> None:
         self._tally = tally
+        self.changes: dict[str, Any] = {}
         self._rt = Realtime(endpoint=Endpoint(url=url.replace("http", "ws", 1), api_key="test-key"))
         self._rt.on(tally.delta_name, self._on_delta)
         self._rt.on("response.done", self._on_done)
@@ -31,7 +32,7 @@ class Client:
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Live]:
         """Connects one session."""
-        async with self._rt.connect() as session:
+        async with self._rt.connect(**self.changes) as session:
 
             async def respond() -> None:
                 await session.send(ResponseCreate())

@@ -201,9 +201,9 @@ class TapeWriter:
     def _kept_of(self, frame: bytes) -> bytes | None:
         """Give what is kept of a frame, in one line; None if it has a line of its own, because it is no JSON."""
         audio = self._recording.audio
-        if (delta := redaction.audio_delta(frame, audio=audio)) is not None:
-            return delta
-        kept = redaction.kept(frame, audio=audio)
+        if (piece := redaction.piece_of_audio(frame, audio)) is not None:
+            return piece
+        kept = redaction.kept(frame, audio)
         if kept is not None and (text := _in_one_line(kept)) is not None:
             return text
         what = {"size_bytes": len(frame)} if kept is None else {"x": kept}
