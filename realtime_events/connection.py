@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .audio import AudioFormat, AudioLedger
-from .audio.ring import Gap
+from .audio.ring import Gap, Ring
 from .dispatcher import Dispatcher
 from .events import client, local, server, translation
 from .events.base import ClientEvent, Event, MalformedEvent, UnknownEvent
@@ -134,6 +134,11 @@ class Connection:
             self.ended.set_result(_ending(code, reason))
             self._on_end(self.ended.result(), False)
 
+    def abort(self) -> None:
+        """Drop the socket at once; that it has ended is told as ever."""
+        if self._transport is not None:
+            self._transport.abort()
+
     def lost(self) -> Exception:
         """Give the error for whoever wants something of a connection that has ended."""
         if not self.ended.done():
@@ -189,9 +194,11 @@ class Connection:
             ring, listened = before._outbox.ring, bool(before._core.turn_detection)
             before._confirm_audio()
             again, lost = ring.ledger.move(was_heard=listened)
-            self._outbox.take_over(before._outbox, again)
+            is_said = self._outbox.take_over(before._outbox, again)
             for gap in ring.named(lost, "the session was rotated before it was committed"):
                 self._tell_gap(gap)
+            for doubt in () if is_said else self._lose(ring, None):
+                self._dispatcher.publish(doubt)
 
     # Inwards: decode, State, lanes. Nothing here awaits.
 
@@ -401,7 +408,10 @@ class Connection:
         self._confirm_audio()
         on_wire = self.ended.result().unacknowledged_bytes if self.ended.done() else None
         # Base64: on the wire, three bytes of audio are four at least.
-        delivered, unknown = ring.ledger.lose(None if on_wire is None else on_wire * 3 // 4)
+        return self._lose(ring, None if on_wire is None else on_wire * 3 // 4)
+
+    def _lose(self, ring: Ring, unacknowledged_bytes: int | None) -> list[local.AudioGap]:
+        delivered, unknown = ring.ledger.lose(unacknowledged_bytes)
         reason = "the connection was lost"
         return [
             *(_named(gap, delivered=True) for gap in ring.named(delivered, reason)),

@@ -365,6 +365,8 @@ class Lifeline:
             async with within(self._options.connect_timeout_s, "the server sent no session.created"):
                 await connection.created
             await self._send_lost_outputs()
+            core.exchange.go_on(self._clock())
+            connection.carry_out()
         except BaseException:
             await connection.close(1000, "not needed")
             raise
@@ -374,17 +376,21 @@ class Lifeline:
 
         An output's id is derived from its call, so the server can be asked whether it has it.
         """
-        core, connection, were_lost = self.core, self.connection, False
-        for output in core.exchange.unconfirmed_outputs:
-            try:
-                await connection.request(client.ConversationItemRetrieve(item_id=output.id or ""), REPLAY_TIMEOUT_S)
-            except ServerError:
-                await connection.request(core.create_item(output), REPLAY_TIMEOUT_S)
-                were_lost = True
-            core.exchange.output_settled(output.id or "")
-        if were_lost:
+        core, connection = self.core, self.connection
+        outputs = {output.id or "": output for output in core.exchange.unconfirmed_outputs}
+        questions = [client.ConversationItemRetrieve(item_id=item_id) for item_id in outputs]
+        asked = [connection.request(question, REPLAY_TIMEOUT_S) for question in questions]
+        for item_id, answer in zip(outputs, await asyncio.gather(*asked, return_exceptions=True), strict=True):
+            if isinstance(answer, ServerError):  # It has none by that name.
+                core.effects.send.append(core.create_item(outputs[item_id]))
+            elif isinstance(answer, TimeoutError):
+                core.exchange.doubt_output(item_id)
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                core.exchange.output_settled(item_id)
+        if any(isinstance(event, client.ConversationItemCreate) for event in core.effects.send):
             core.exchange.follow_up(self._clock())
-            connection.carry_out()
 
     async def _prepare(self, resumption: Resumption) -> tuple[Core, Connection]:
         """Make a working session beside the current one; nothing of it is published yet."""
@@ -450,10 +456,15 @@ class Lifeline:
 
     # Rotating.
 
+    @property
+    def can_rotate(self) -> bool:
+        """Whether another can go on: the conversation of a call is the server's own, a translation is not repeated."""
+        return not self._is_call and self._options.kind != "translation"
+
     def rotate(self) -> None:
         """Go on in a fresh server-side session at the next idle moment; twice is once."""
-        if self._is_call or self._options.kind == "translation" or self._clock() < self._rotate_from_s:
-            return  # A call's conversation is the server's own, and what was translated cannot be said again.
+        if not self.can_rotate or self._clock() < self._rotate_from_s:
+            return
         if self._rotating is None and self._is_up and self._offline is None and not self._is_closing:
             loop = asyncio.get_running_loop()
             self._rotating = loop.create_task(self._rotate(), name="realtime_events.session.rotate")
@@ -474,7 +485,7 @@ class Lifeline:
         core, connection = await self._prepare(resumption)
         try:
             await self._idle(old, forced_s)
-            while await self._catch_up(core, connection, resumption):
+            while await self._catch_up(core, connection, resumption) or self.core.exchange.keep_outputs(self._clock()):
                 await self._idle(old, forced_s)
             if old.ended.done() or connection.ended.done():
                 raise ConnectionLostError(1006, "the connection was lost while it was rotated", initiator="network")

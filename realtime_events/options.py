@@ -30,8 +30,11 @@ class Options:
         rotate: Whether the session goes on in a fresh one before the server's limit; a number says after how many
             seconds.
         stall_s: After how long without an event, although an answer is due, `connection.stalled` is published.
+        on_stall: What is done then besides: nothing, the response is cancelled, or the connection is made again.
         idle_timeout_s: After how long without anything sent or received the session is closed; None never closes it.
         max_duration_s: After how long the session is closed in any case; None never closes it.
+        drain_s: How long the turn that runs may go on when the process is told to end.
+        watch_loop: Whether whatever keeps the event loop for longer than 200 ms is named (`loop.blocked`).
         ping_interval_s: After how much silence a PING is sent; None sends none.
         ping_timeout_s: How long the peer may then stay silent before the connection counts as dead.
         max_frame_bytes: The largest frame that is taken; a larger one ends the connection with code 1009.
@@ -52,8 +55,11 @@ class Options:
     connect_retry_s: float = 10.0
     rotate: bool | float = True
     stall_s: float = 30.0
+    on_stall: Literal["tell", "cancel", "reconnect"] = "tell"
     idle_timeout_s: float | None = None
     max_duration_s: float | None = None
+    drain_s: float = 10.0
+    watch_loop: bool = True
     ping_interval_s: float | None = 10.0
     ping_timeout_s: float = 20.0
     max_frame_bytes: int = 64 * 1024 * 1024

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
@@ -281,15 +280,25 @@ class Outbox:
             self._pumping.cancel()
         self.ring.forget_marks()
 
-    def take_over(self, before: Outbox, again: Iterable[bytes] = ()) -> None:
-        """Say some frames again, then take the audio that waits in the outbox before, and who waits to add to it."""
+    def take_over(self, before: Outbox, again: Iterable[bytes] = ()) -> bool:
+        """Say some frames again, then take the audio that waits in the outbox before, and who waits to add to it.
+
+        Says whether the frames could be written: if not, the connection has ended, and the reader tells how.
+        """
         before.pause()
-        with suppress(TransportError):  # The reader tells how the connection ended, and the ledger what was in doubt.
-            for frame in again:
-                self._transport.write(frame)
+        is_said = self._say(again)
         self.ring, self._blocked = before.ring, before._blocked
         before._blocked, before._after = [], self
         self._admit()
+        return is_said
+
+    def _say(self, frames: Iterable[bytes]) -> bool:
+        try:
+            for frame in frames:
+                self._transport.write(frame)
+        except TransportError:
+            return False
+        return True
 
     def end(self, error: Exception | None = None, reason: str = "the connection ended") -> None:
         """The connection has ended: free every blocked sender, and name all audio that was accepted and still waits."""

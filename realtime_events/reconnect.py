@@ -8,9 +8,12 @@ the connection, which has ended; after it: the session, whose `establish` it cal
 from __future__ import annotations
 
 import asyncio
+import email.utils
 import random
+import re
+import time
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
@@ -63,7 +66,8 @@ class Reconnect:
             return 0.0  # Nothing is wrong with the server.
         backoff_s: float = self.jitter() * min(self.max_delay_s, self.first_delay_s * 2.0 ** min(attempt - 1, 30))
         if isinstance(cause, BaseException):
-            return max(backoff_s, min(retry_after_s(cause), MAX_RETRY_AFTER_S))
+            asked_s = retry_after_s(cause.headers) if isinstance(cause, HandshakeError) else None
+            return max(backoff_s, min(asked_s or 0.0, MAX_RETRY_AFTER_S))
         if attempt == 1 and cause.code in (GOING_AWAY, RESTARTING):
             return self.jitter() * QUICK_S
         return max(backoff_s, TRY_LATER_S) if cause.code == TRY_LATER else backoff_s
@@ -87,14 +91,21 @@ def may_retry(error: BaseException) -> bool:
     return isinstance(error, TimeoutError)
 
 
-def retry_after_s(error: BaseException) -> float:
-    """Give what the server asks for by `Retry-After` (RFC 9110 section 10.2.3) in seconds; 0 if it does not."""
-    headers = error.headers if isinstance(error, HandshakeError) else {}
-    value = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
+def retry_after_s(headers: Mapping[str, str], *, now: float | None = None) -> float | None:
+    """Give the seconds that `Retry-After` asks for (RFC 9110 section 10.2.3), by number or date; None for neither.
+
+    Args:
+        headers: Those of the answer, in any case.
+        now: The time of day in seconds.
+    """
+    said = next((value.strip() for name, value in headers.items() if name.lower() == "retry-after"), "")
+    if re.fullmatch(r"\d{1,9}(?:\.\d{1,9})?", said, re.ASCII):
+        return float(said)
     try:
-        return max(0.0, float(value))
-    except ValueError:
-        return 0.0
+        then_s = email.utils.parsedate_to_datetime(said).timestamp()
+    except (ValueError, OverflowError):
+        return None
+    return max(then_s - (time.time() if now is None else now), 0.0)
 
 
 class Complaints:
@@ -140,7 +151,8 @@ async def reconnect(
         try:
             working = await establish(attempt)
         except (RealtimeError, TimeoutError) as error:
-            Handshakes.of_this_loop().failed(place)
+            if may_retry(error):  # A key that is refused says nothing of the server.
+                Handshakes.of_this_loop().failed(place)
             if attempt >= policy.attempts or not may_retry(error):
                 raise
             cause = error

@@ -6,7 +6,7 @@ passes `on_frame`. Every aiohttp error becomes one of ours here.
 aiohttp's habits that this file is built around (measured against 3.14):
 
 - PING is answered only inside `receive()`, so one task reads and never awaits foreign code.
-- `heartbeat=` kills a healthy connection whose reader paused; so pings are our own, and any inbound frame is life.
+- `heartbeat=` kills a healthy connection whose reader paused; so pings are our own, and any inbound byte is life.
 - A sender waits for ever on a peer that vanished; only `transport.abort()` frees it, so every fatal end aborts.
 - `ws_connect` follows redirects and forwards `api-key`; a middleware refuses them.
 - The close code is in the CLOSE message, while `ws.close_code` may say 1006; `close()` waits 10 s for a silent peer.
@@ -21,7 +21,8 @@ import os
 import socket
 import ssl as ssl_module
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -52,6 +53,7 @@ LARGE_SEND_BYTES = 32 * 1024
 # What an urgent frame may find before it: a quarter of a second of pcm16 in base64. The kernel buffers on, so more
 # gains nothing: on loopback, audio flows at about 200 MB/s with 16 KiB as with 256.
 ROOM_BYTES = 16 * 1024
+PONG_BYTES = 256 * 1024
 LATE_TICK_S = 1.0
 READ_FIRST_S = 0.5
 BODY_EXCERPT_BYTES = 2048
@@ -194,7 +196,7 @@ class WebSocketTransport:
         self._socket.set_write_buffer_limits(high=ROOM_BYTES)
         self._flow: Any = self._socket.get_protocol()
         self._ended: asyncio.Future[Ending] = self._loop.create_future()
-        self._frames = 0
+        self._signs = 0
         interval_s = how.ping_interval_s
         self._alive = _KeepAlive(self, interval_s, how.ping_timeout_s) if interval_s else None
         self._sending = 0
@@ -202,13 +204,24 @@ class WebSocketTransport:
         self._closing: asyncio.Task[None] | None = None
 
     @property
-    def frames_received(self) -> int:
-        """How many frames, control frames included, came in so far: any of them is a sign of life."""
-        return self._frames
+    def signs_of_life(self) -> int:
+        """A number that grows with all that comes in: with bytes that arrive, and with frames that were waiting."""
+        return self._signs
+
+    def _listen_for_life(self) -> None:
+        """Count what arrives, however long its frame is: aiohttp hands out whole frames alone."""
+        received = self._flow.data_received
+
+        def data_received(data: bytes) -> None:
+            self._signs += 1
+            received(data)
+
+        self._flow.data_received = data_received
 
     async def run(self, on_frame: OnFrame) -> Ending:
         """Read frames until the connection ends, and say how it ended."""
         if self._alive is not None:
+            self._listen_for_life()
             self._alive.start()
         try:
             ending = await self._read(on_frame)
@@ -229,20 +242,22 @@ class WebSocketTransport:
         while True:
             message = await receive()
             kind = message.type
-            self._frames += 1
+            self._signs += 1
             if kind is text or kind is binary:
                 budget -= 1
                 if on_frame(message.data) or not budget:
                     budget = FRAMES_PER_TURN
                     await asyncio.sleep(0)
             elif kind is aiohttp.WSMsgType.PING:
-                await self._answer_ping(message.data)
+                self._answer_ping(message.data)
             elif kind is not aiohttp.WSMsgType.PONG:
                 return self._ending_of(message)
 
-    async def _answer_ping(self, payload: bytes) -> None:
+    def _answer_ping(self, payload: bytes) -> None:
+        if self.unsent_bytes > PONG_BYTES:
+            return  # It would not be read either.
         try:
-            await self._ws.pong(payload)
+            self._write(self._ws.pong(payload))  # The reader waits for nobody, also not for a peer that takes nothing.
         except (ConnectionError, aiohttp.ClientError):
             self.abort()
 
@@ -288,17 +303,21 @@ class WebSocketTransport:
         """Send one text frame without waiting; raises `ConnectionLostError` where the connection has ended."""
         if self._ended.done() or self._closing is not None:
             raise self._lost()
+        try:
+            self._write(self._ws.send_frame(data, aiohttp.WSMsgType.TEXT))
+        except (ConnectionError, aiohttp.ClientError):
+            raise self._lost() from None
+
+    def _write(self, step: Coroutine[Any, Any, None]) -> None:
         # aiohttp writes before it waits for anything, so one step is the whole write; the wait is left undone.
-        step = self._ws.send_frame(data, aiohttp.WSMsgType.TEXT)
         try:
             waits_for: Any = step.send(None)
         except StopIteration:
             return
-        except (ConnectionError, aiohttp.ClientError):
-            raise self._lost() from None
         # Everybody who drains waits for the same: it is not cancelled, and it forgets that somebody meant to wait for
         # it, as a task that waits makes it do (else the next one is told that "await wasn't used with future").
         waits_for._asyncio_future_blocking = False
+        waits_for.add_done_callback(_look_at)
         step.close()
 
     @property
@@ -403,11 +422,23 @@ def _beneath(ws: aiohttp.ClientWebSocketResponse[bool]) -> tuple[aiohttp.ClientR
     return response, response.connection.transport
 
 
+def _look_at(done: asyncio.Future[None]) -> None:
+    """Take the exception of what nobody waits for: the reader tells how the connection ended."""
+    if not done.cancelled():
+        done.exception()
+
+
+def slept_s() -> float:
+    """Give how long the machine has been suspended so far, where it can be told: the loop's clock stands still then."""
+    boottime = getattr(time, "CLOCK_BOOTTIME", None)
+    return 0.0 if boottime is None else time.clock_gettime(boottime) - time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
 class _KeepAlive:
     """Pings at every interval and ends the connection of a peer that stays silent for the timeout.
 
     Silence is counted in ticks of this timer, not read off a clock: while the loop was blocked the peer may have
-    spoken, and the frame lies unread.
+    spoken, and the frame lies unread. A machine that slept for longer than the timeout has lost its peer.
     """
 
     def __init__(self, transport: WebSocketTransport, interval_s: float, timeout_s: float) -> None:
@@ -417,6 +448,7 @@ class _KeepAlive:
         self._loop = asyncio.get_running_loop()
         self._seen = 0
         self._silent_s = 0.0
+        self._slept_s = slept_s()
         self._timer: asyncio.TimerHandle | None = None
         self._ping: asyncio.Task[None] | None = None
 
@@ -433,8 +465,12 @@ class _KeepAlive:
         self._timer = self._loop.call_later(delay_s, self._tick, delay_s, self._loop.time() + delay_s)
 
     def _tick(self, waited_s: float, due: float) -> None:
-        if self._transport.frames_received != self._seen:
-            self._seen = self._transport.frames_received
+        if (now_slept_s := slept_s()) - self._slept_s >= self._timeout_s:
+            reason = f"the machine slept for {now_slept_s - self._slept_s:.0f} s"
+            self._transport.end(Ending(ABNORMAL_CLOSURE, reason, "network"))
+            return
+        if self._transport.signs_of_life != self._seen:
+            self._seen = self._transport.signs_of_life
             self._silent_s = 0.0
         elif self._loop.time() - due > LATE_TICK_S:
             self._wait(READ_FIRST_S)  # The loop was blocked; the reader gets its turn before anybody is judged.

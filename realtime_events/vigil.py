@@ -113,6 +113,14 @@ class Vigil:
         elif silent_s >= self._options.stall_s and not self._is_stalled:
             self._is_stalled = True
             self._dispatcher.publish(local.ConnectionStalled(silent_s=silent_s, waiting_for=waiting_for))
+            self._act_on_a_stall(now)
+
+    def _act_on_a_stall(self, now: float) -> None:
+        if self._options.on_stall == "cancel":
+            self._line.core.interrupt(now, force=True)
+            self._line.connection.carry_out()
+        elif self._options.on_stall == "reconnect":
+            self._line.connection.abort()
 
     def _is_over(self, now: float) -> bool:
         idle_s, longest_s = self._options.idle_timeout_s, self._options.max_duration_s
@@ -127,12 +135,9 @@ class Vigil:
     # The server's limit.
 
     def _look_at_the_limit(self, now: float) -> None:
-        rotate = self._options.rotate
-        if not isinstance(rotate, bool):
-            if self._line.lived_s >= rotate:
-                self._line.rotate()
-            return
-        left_s = self._left_s()
+        rotate, left_s = self._options.rotate if self._line.can_rotate else False, self._left_s()
+        if not isinstance(rotate, bool) and self._line.lived_s >= rotate:
+            self._line.rotate()
         before_s = ROTATE_BEFORE_S + self._spread * ROTATE_SPREAD_S
         # Half of a short life at the most: else each session would be left as soon as it is there.
         if rotate and left_s <= min(before_s, self._life_s / 2):

@@ -135,6 +135,14 @@ class Batches:
             batch.ended = status
         return batch
 
+    def assume_ended(self) -> list[Batch]:
+        """Count every response as ended whose end may have been missed, and give the batches of their calls."""
+        batches = list(self._running.values())
+        self._running.clear()
+        for batch in batches:
+            batch.ended = batch.ended or "completed"
+        return batches
+
     def settle(self, batch: Batch) -> None:
         """Forget a complete batch; its calls stay known."""
         self._unsettled.pop(batch, None)

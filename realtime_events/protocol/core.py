@@ -96,6 +96,7 @@ class Core:
         self.has_expired = False
         self.user_speaking = False
         self.heard_until_ms = 0.0
+        self._stopped_item = ""  # Of the speech that the server heard last, and commits by itself.
         self.new_id = new_id
         self.requests = Requests()
         self.conversation = conversation if conversation is not None else Conversation()
@@ -217,8 +218,11 @@ class Core:
     def is_idle(self, now: float) -> bool:
         """Say whether nobody speaks, answers, works or is heard, and nobody waits for an answer."""
         exchange = self.exchange
-        busy = exchange.responses.busy or exchange.responses.owed or exchange.batches.are_open or exchange.turn
-        return not (busy or self.user_speaking or self.requests.awaited_type or self.playback.is_playing(now))
+        answering = exchange.responses.busy or exchange.responses.owed or exchange.turn
+        working = exchange.batches.are_open or exchange.unconfirmed_outputs
+        return not (
+            answering or working or self.user_speaking or self.requests.awaited_type or self.playback.is_playing(now)
+        )
 
     def decide_hosted(self, request_id: str, now: float, *, approve: bool, reason: str = "") -> bool:
         """Answer a hosted MCP server's request for approval; false if there is none."""
@@ -396,6 +400,7 @@ class Core:
         """The user has stopped; what waited for it goes out, unless the server answers by itself."""
         self.user_speaking = False
         self.heard_until_ms = max(self.heard_until_ms, event.audio_end_ms)
+        self._stopped_item = event.item_id
         self.conversation.apply(event, now)
         self.exchange.speech_stopped(now)
 
@@ -434,7 +439,10 @@ class Core:
         """What was said is an item now."""
         self.conversation.apply(event, now)
         self._hush()
-        self._audio_settled(event)
+        if event.item_id and event.item_id == self._stopped_item:
+            self._stopped_item = ""  # The server's own: a commit that was asked for is still to be answered.
+        else:
+            self._audio_settled(event)
 
     def cleared(self, event: server.InputAudioBufferCleared, now: float) -> None:
         """What was said is thrown away, and with it whatever the server heard begin."""

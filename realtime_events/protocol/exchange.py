@@ -341,16 +341,22 @@ class Exchange:
             self._end(turn, "cut", now, error)
         if not self._core.server_plays:  # The conversation of a call goes on without the connection.
             self._effects.after += [local.ToolOrphaned(call=call) for call in self.batches.orphan()]
-            self._effects.after += [local.ToolOrphaned(call=call, unknown=True) for call in self._keep_outputs(now)]
+            self.keep_outputs(now)
+            for output_id in list(self._unconfirmed):
+                self.doubt_output(output_id)
         return was_active
 
-    def _keep_outputs(self, now: float) -> list[local.ToolCall]:
-        """Put the outputs that nobody confirmed into the conversation, so that it goes on with what was done."""
-        unconfirmed, self._unconfirmed = self._unconfirmed, {}
-        for call, output in unconfirmed.values():
+    def keep_outputs(self, now: float) -> bool:
+        """Put the outputs that nobody has confirmed yet into the conversation, so that it goes on with what was done.
+
+        Says whether there were any that it had not.
+        """
+        conversation = self._core.conversation
+        fresh = [(call, output) for id, (call, output) in self._unconfirmed.items() if id not in conversation]
+        for call, output in fresh:
             added = server.ConversationItemAdded(item=output, previous_item_id=call.item_id or msgspec.UNSET)
-            self._core.conversation.apply(added, now)
-        return [call for call, _ in unconfirmed.values()]
+            conversation.apply(added, now)
+        return bool(fresh)
 
     def output_settled(self, item_id: str) -> None:
         """The server has taken or refused an item, which may be the output of a call."""
@@ -359,6 +365,20 @@ class Exchange:
     def adopt(self, before: Exchange) -> None:
         """Go on with the tool calls of a conversation that outlived its connection."""
         self.batches, self._unconfirmed = before.batches, before._unconfirmed
+
+    def go_on(self, now: float) -> None:
+        """Ask for what is due after a gap in what was heard: a response may have ended in it, with all calls answered.
+
+        If it runs still, the server says so, and it is asked for again when that has ended.
+        """
+        for batch in self.batches.assume_ended():
+            self._settle_batch(batch, now)
+
+    def doubt_output(self, item_id: str) -> None:
+        """Name an output of which nobody knows whether the server has it."""
+        call, _ = self._unconfirmed.pop(item_id, (None, None))
+        if call is not None:
+            self._effects.after.append(local.ToolOrphaned(call=call, unknown=True))
 
     @property
     def unconfirmed_outputs(self) -> list[Item]:

@@ -9,7 +9,6 @@ traceback with locals shows no key.
 
 from __future__ import annotations
 
-import email.utils
 import os
 import re
 import time
@@ -24,6 +23,7 @@ from aiohttp import hdrs
 from ..exceptions import RestError, one_line
 from ..logs import logger
 from ..options import Options
+from ..reconnect import retry_after_s
 from ..secrecy import bare_url, hide
 from .retrying import is_retryable
 
@@ -191,18 +191,6 @@ def said_in(headers: Mapping[str, str], body: bytes) -> tuple[str | None, str]:
         return None, error
     code = error.code if error.code is not None else error.type
     return None if code is None else str(code), error.message or "the server gave no reason"
-
-
-def retry_after_s(headers: Mapping[str, str], *, now: float | None = None) -> float | None:
-    """Give the seconds that `Retry-After` asks for (RFC 9110 section 10.2.3), by number or date; None for neither."""
-    said = headers.get(hdrs.RETRY_AFTER, "").strip()
-    if re.fullmatch(r"\d{1,9}(?:\.\d{1,9})?", said, re.ASCII):
-        return float(said)
-    try:
-        then_s = email.utils.parsedate_to_datetime(said).timestamp()
-    except (ValueError, OverflowError):
-        return None
-    return max(then_s - (time.time() if now is None else now), 0.0)
 
 
 def _no_answer(request: Request, error: Exception, options: Options, limits: Limits) -> RestError:

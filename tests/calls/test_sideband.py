@@ -189,6 +189,71 @@ async def test_the_output_of_a_tool_is_sent_again_if_it_was_lost_with_the_sideba
     assert len(doors) == 2 and runs == ["book"] and not orphans
 
 
+async def test_a_response_that_ended_while_the_sideband_was_lost_is_followed_up() -> None:
+    """B32, B36: its calls are answered, and the model is asked to go on; nobody waits for an event that was missed."""
+    rt, gate = Realtime(), asyncio.Event()
+
+    @rt.tool
+    async def book() -> str:
+        """Book a table."""
+        await gate.wait()
+        return "booked"
+
+    doors: list[Any] = []
+
+    async def dial(url: str, headers: dict[str, str], options: Options) -> Any:
+        door = await dial_websocket(url, headers, options)
+        doors.append(Breaking(door, coming=b"response.done") if not doors else door)
+        return doors[-1]
+
+    brain = ScriptBrain([Step(emit=[ToolCall("book", "{}")]), Step(emit=[Say("It is booked.")])])
+    async with asyncio.timeout(10), Simulator(brain=brain, pace=None) as sim:
+        call = await accepted(sim)
+        async with rt.connect(endpoint=sim.endpoint, call_id=call.id, dial=dial, reconnect=AT_ONCE) as session:
+            answers = session.stream("response.done")
+            restored = asyncio.create_task(session.wait_for("connection.restored"))
+            await asyncio.wait({restored}, timeout=0)
+            with pytest.raises(ConnectionLostError):
+                await session.ask("Book a table.")
+            await restored
+            gate.set()
+            assert (await anext(answers)).response.output[0].type == "message"
+
+
+async def test_a_server_that_does_not_say_whether_it_has_an_output_costs_the_call_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """B36: the output is named as in doubt, and the call goes on."""
+    monkeypatch.setattr("realtime_events.lifeline.REPLAY_TIMEOUT_S", 0.05)
+    rt, orphans = Realtime(), list[Any]()
+    rt.on("tool.orphaned", orphans.append, delivery="inline")
+
+    @rt.tool
+    def book() -> str:
+        """Book a table."""
+        return "booked"
+
+    doors: list[Any] = []
+
+    async def dial(url: str, headers: dict[str, str], options: Options) -> Any:
+        door = await dial_websocket(url, headers, options)
+        doors.append(Breaking(door, going=OUTPUT) if not doors else door)
+        return doors[-1]
+
+    brain = ScriptBrain([Step(emit=[ToolCall("book", "{}")]), Step(emit=[Say("Here I am.")])])
+    faults = "ignore:conversation.item.retrieve"
+    async with asyncio.timeout(10), Simulator(brain=brain, pace=None, faults=faults) as sim:
+        call = await accepted(sim)
+        async with rt.connect(endpoint=sim.endpoint, call_id=call.id, dial=dial, reconnect=AT_ONCE) as session:
+            restored = asyncio.create_task(session.wait_for("connection.restored"))
+            await asyncio.wait({restored}, timeout=0)
+            with pytest.raises(ConnectionLostError):
+                await session.ask("Book a table.")
+            await restored
+            assert [(orphan.call.name, orphan.unknown) for orphan in orphans] == [("book", True)]
+            assert len(doors) == 2 and not session.is_closed
+
+
 def tool_call_of(sim: Simulator) -> str:
     """Gives the id of the only tool call of the newest session."""
     [done] = sim.sessions[-1].sent.named("response.function_call_arguments.done")

@@ -78,6 +78,7 @@ def test_a_clock_that_is_set_neither_ends_nor_prolongs_a_session(monkeypatch: py
         core=SimpleNamespace(session_id="sess_1", config=config, waiting_for=lambda: ""),
         connection=SimpleNamespace(received=0, sent=0),
         is_offline=False,
+        can_rotate=True,
         lived_s=0.0,
         rotate=lambda: rotated.append(clock()),
     )

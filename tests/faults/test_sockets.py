@@ -265,12 +265,57 @@ async def test_a_loop_that_was_blocked_longer_than_the_patience_blames_nobody(mo
     async with asyncio.timeout(10), web_server(echo_pings) as server, FaultProxy("127.0.0.1", server.port) as proxy:
         async with opened(proxy, ping_interval_s=0.2, ping_timeout_s=0.2) as transport:
             reading = asyncio.create_task(until_it_ends(transport))
-            await proxy.wait_until(lambda: transport.frames_received > 0)
+            await proxy.wait_until(lambda: transport.signs_of_life > 0)
             time.sleep(0.5)  # noqa: ASYNC251 - the blocking is what is tested
-            heard = transport.frames_received
-            await proxy.wait_until(lambda: transport.frames_received >= heard + 2)
+            heard = transport.signs_of_life
+            await proxy.wait_until(lambda: transport.signs_of_life >= heard + 2)
             await transport.close(1000, "bye")
             assert (await reading).reason == "bye"
+
+
+async def test_a_long_frame_on_a_narrow_line_is_a_sign_of_life_while_it_comes() -> None:
+    """B44: any byte is; the frame takes longer than interval and timeout together, and so do its bytes to be read."""
+    frames: list[bytes] = []
+    long = frame(b"x" * 60_000)
+    async with asyncio.timeout(10), web_server(says(long)) as server, FaultProxy("127.0.0.1", server.port) as proxy:
+        proxy.down = Toxics(bandwidth_bytes_per_s=80_000)
+        async with opened(proxy, ping_interval_s=0.1, ping_timeout_s=0.15) as transport:
+            reading = asyncio.create_task(until_it_ends(transport, frames))
+            await proxy.wait_until(lambda: bool(frames) or reading.done())
+            assert [len(data) for data in frames] == [60_000], "it was ended while its frame came in"
+            transport.abort()
+            await reading
+
+
+async def test_the_reader_does_not_wait_for_a_peer_that_asks_and_takes_no_answer() -> None:
+    """B44, T1: pings are answered without waiting, so that what comes in is read on."""
+    pings = b"".join(frame(b"%d" % number, first_byte=0x89) + frame(b"%d" % number) for number in range(20_000))
+    frames: list[bytes] = []
+
+    async def asks_and_takes_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(pings + CLOSE)
+        await asyncio.get_running_loop().create_future()
+
+    async with asyncio.timeout(10), web_server(asks_and_takes_nothing) as server:
+        async with FaultProxy("127.0.0.1", server.port) as proxy:
+            async with opened(proxy, ping_interval_s=None) as transport:
+                proxy.up = Toxics(stall_after_bytes=0)
+                transport.write(b"x" * 16_000_000)  # What the systems between take, so that no PONG has room.
+                ending = await until_it_ends(transport, frames)
+    assert (len(frames), ending.code) == (20_000, 1000)
+
+
+async def test_a_machine_that_slept_has_lost_its_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """B44: the loop's clock stands still meanwhile, the peer's does not; nobody waits for it another half minute."""
+    slept = [100.0]
+    monkeypatch.setattr("realtime_events.transport.slept_s", lambda: slept[0])
+    async with asyncio.timeout(10), web_server(says()) as server, FaultProxy("127.0.0.1", server.port) as proxy:
+        async with opened(proxy, ping_interval_s=0.02, ping_timeout_s=20.0) as transport:
+            reading = asyncio.create_task(until_it_ends(transport))
+            await asyncio.sleep(0)
+            slept[0] += 3_600.0
+            ending = await reading
+    assert (ending.code, ending.initiator) == (1006, "network") and "slept for 3600 s" in ending.reason
 
 
 async def test_a_peer_that_drains_slowly_slows_the_sender_and_gets_every_frame_in_order() -> None:

@@ -262,6 +262,7 @@ class _Living:
         )
         self.connection = SimpleNamespace(received=0, sent=0)
         self.is_offline = False
+        self.can_rotate = True
         self.lived_s = 0.0
         self.rotated = 0
 
@@ -282,6 +283,42 @@ async def test_a_wall_clock_that_is_wrong_makes_no_session_rotate_again_and_agai
     living.lived_s = lived_s + 2
     vigil.look()
     assert living.rotated == 1
+
+
+@pytest.mark.parametrize("rotate", [True, 7200.0])
+async def test_a_session_that_cannot_rotate_is_announced_to_expire(rotate: bool | float) -> None:
+    """B43: a call, or a translation: nobody is surprised by the server's limit."""
+    living: Any = _Living(int(time.time()) + 3600)
+    living.can_rotate = False
+    rt, told = Realtime(), list[Any]()
+    rt.on("session.expiring", told.append, delivery="inline")
+    vigil = Vigil(living, Dispatcher(rt, None, overflow=print), Options(rotate=rotate), close=print, clock=lambda: 0.0)
+    for lived_s in (0.0, 3200.0, 3310.0, 3400.0):
+        living.lived_s = lived_s
+        vigil.look()
+    [event] = told
+    assert event.session_id == "sess_a" and 285 < event.left_s <= 290
+    assert not living.rotated
+
+
+@pytest.mark.parametrize("on_stall", ["tell", "cancel", "reconnect"])
+async def test_a_server_that_says_nothing_is_dealt_with_as_it_was_set(on_stall: Any) -> None:
+    """B50: told in any case, once; besides, the response is cancelled, or the connection is made again."""
+    rt, stalled = Realtime(session=TEXT), list[Any]()
+    rt.on("connection.stalled", stalled.append)
+    async with line(rt, faults="drop:response.done", stall_s=0.1, on_stall=on_stall) as (sim, _, session):
+        told = asyncio.ensure_future(session.wait_for("connection.stalled"))
+        asking = asyncio.ensure_future(session.ask("Anybody?"))
+        await told
+        if on_stall == "reconnect":
+            with pytest.raises(ConnectionLostError):
+                await asking
+            await session.wait_for("connection.restored")
+        elif on_stall == "cancel":
+            while not sim.sessions[0].received.named("response.cancel"):
+                await session.update(instructions="Time passes.")
+        asking.cancel()
+        assert len(stalled) == 1 and len(sim.sessions) == (2 if on_stall == "reconnect" else 1)
 
 
 def test_a_tape_that_ends_within_a_replay_is_gone_on_with_from_the_connection_before() -> None:
