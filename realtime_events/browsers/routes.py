@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 import msgspec
 from aiohttp import WSCloseCode, hdrs, web
 
+from ..bodies import read_body
 from ..endpoint import Endpoint
 from ..events.session import SessionConfig
 from ..exceptions import ConfigurationError, RealtimeError, RestError
@@ -270,16 +271,14 @@ async def _read(request: web.Request) -> bytes:
     """
     if (request.content_length or 0) > MOST_BODY_BYTES:
         raise _too_large()
-    body = bytearray()
     try:
         async with asyncio.timeout(READ_TIMEOUT_S):
-            while len(body) <= MOST_BODY_BYTES and (piece := await request.content.readany()):
-                body += piece
+            body = await read_body(request.content, MOST_BODY_BYTES)
     except TimeoutError:
         raise Refused(408, "request_timeout", "The body did not come.") from None
-    if len(body) > MOST_BODY_BYTES:
+    if body is None:
         raise _too_large()
-    return bytes(body)
+    return body
 
 
 def _too_large() -> Refused:

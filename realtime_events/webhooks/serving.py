@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from aiohttp import web
 
+from ..bodies import read_body
 from ..events.webhooks import WebhookEvent
 from ..exceptions import WebhookVerificationError, one_line
 from ..logs import logger
@@ -148,13 +149,11 @@ async def _read(request: web.Request) -> bytes:
     Raises:
         WebhookVerificationError: It is larger (413), or does not come (408).
     """
-    body = bytearray()
     try:
         async with asyncio.timeout(READ_TIMEOUT_S):
-            while len(body) <= MOST_BODY_BYTES and (piece := await request.content.readany()):
-                body += piece
+            body = await read_body(request.content, MOST_BODY_BYTES)
     except TimeoutError:
         raise WebhookVerificationError("the body did not come", status=408) from None
-    if len(body) > MOST_BODY_BYTES:
+    if body is None:
         raise WebhookVerificationError(f"the body is over {MOST_BODY_BYTES:,} bytes", status=413)
-    return bytes(body)
+    return body
