@@ -202,6 +202,13 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "benchmarks", *session.posargs)
 
 
+@nox.session(python="3.13", default=False)
+def faults(session: nox.Session) -> None:
+    """Runs the same faults against this package and its peers; writes a table and a JSON file."""
+    session.install("-e", ".", *group("faults"))
+    session.run("python", "-m", "benchmarks.faults", *session.posargs)
+
+
 @nox.session(default=False)
 def sbom(session: nox.Session) -> None:
     """Writes `dist/sbom.json`: what a plain install brings, as CycloneDX 1.6."""
