@@ -24,7 +24,7 @@ from .outbox import Outbox, Place, Sending, place_of
 from .protocol import codec, dialect
 from .protocol.core import QUIET, SWALLOW, TABLE, Core
 from .protocol.requests import server_error
-from .streams import fail, within
+from .streams import check_loop, fail, within
 
 if TYPE_CHECKING:
     from .transport import Ending, Transport
@@ -68,6 +68,7 @@ class Connection:
         "_dispatcher",
         "_interrupt_calls",
         "_kind",
+        "_loop",
         "_on_end",
         "_outbox",
         "_output",
@@ -95,7 +96,7 @@ class Connection:
         on_end: Callable[[Ending, bool], None],
         sending: Sending,
     ) -> None:
-        loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         self.created: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[Ending] = loop.create_future()
         self.received = self.sent = 0
@@ -120,7 +121,9 @@ class Connection:
     def open(self, transport: Transport) -> None:
         """Begin to read."""
         self._transport = transport
-        self._outbox = Outbox(transport, clock=self._clock, on_gap=self._tell_gap, sending=self._sending)
+        self._outbox = Outbox(
+            transport, clock=self._clock, on_gap=self._tell_gap, on_lag=self._tell_lag, sending=self._sending
+        )
         self._reading = asyncio.get_running_loop().create_task(self._read(), name="realtime_events.session.read")
 
     async def close(self, code: int, reason: str) -> None:
@@ -255,6 +258,9 @@ class Connection:
     def _tell_gap(self, gap: Gap) -> None:
         self._dispatcher.publish(_named(gap))
 
+    def _tell_lag(self, age_s: float, waiting_ms: float) -> None:
+        self._dispatcher.publish(local.AudioLagging(age_s=age_s, waiting_ms=waiting_ms))
+
     def _publish_all(self, events: list[Event]) -> None:
         publish = self._dispatcher.publish
         waiting, events[:] = events[:], []
@@ -363,6 +369,7 @@ class Connection:
         outbox = self._outbox
         if outbox is None:
             raise self.lost()
+        check_loop(self._loop)
         self.sent += 1
         await outbox.send_audio(self._encode(event), len(event.audio))
 
@@ -425,6 +432,7 @@ class Connection:
             ring.ledger.confirm_first(int(self._core.heard_until_ms * ring.format.bytes_per_ms))
 
     def _open_outbox(self) -> Outbox:
+        check_loop(self._loop)
         self.sent += 1
         if self._outbox is None or self.ended.done():
             raise self.lost()

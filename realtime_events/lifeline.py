@@ -31,7 +31,7 @@ from .protocol.conversation import Conversation
 from .protocol.core import Core
 from .protocol.resume import Resumption
 from .reconnect import Complaints, Handshakes, Reconnect, may_reconnect, may_retry, reconnect
-from .streams import fail, within
+from .streams import check_loop, fail, within
 
 if TYPE_CHECKING:
     from .transport import Ending, Transport
@@ -106,6 +106,7 @@ class Lifeline:
         self._place = place
         self._is_call = is_call
         self._clock = clock
+        self._loop = asyncio.get_running_loop()
         self._complaints = Complaints()
         self._failed = 0
         self._is_up = False
@@ -286,7 +287,9 @@ class Lifeline:
 
         Raises:
             ConnectionLostError: The session has ended.
+            LocalProtocolError: Another event loop asks.
         """
+        check_loop(self._loop)
         while self._offline is not None and not self.ended.done():
             await asyncio.shield(self._offline)
         if self.ended.done() or self.connection.ended.done():

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .transport import Transport
 
 SEND_TIMEOUT_S = 5.0
+LAG_S = 1.0  # Speech that comes so late is answered late, or not at all.
 CONTROL_BYTES = 256 * 1024  # Beyond this an awaited control event waits for the door too.
 FRAMES_PER_TURN = 64
 
@@ -93,6 +94,7 @@ class Outbox:
         transport: The door.
         clock: Gives seconds.
         on_gap: Called with each stretch of accepted audio that will not be sent.
+        on_lag: Called when audio has begun to wait for longer than `LAG_S`, with its age in seconds and the ms that wait.
         sending: How audio waits.
     """
 
@@ -101,7 +103,9 @@ class Outbox:
         "_blocked",
         "_clock",
         "_error",
+        "_is_lagging",
         "_on_gap",
+        "_on_lag",
         "_paused",
         "_pumping",
         "_timeout_s",
@@ -115,6 +119,7 @@ class Outbox:
         *,
         clock: Callable[[], float],
         on_gap: Callable[[Gap], None],
+        on_lag: Callable[[float, float], None] = lambda age_s, waiting_ms: None,
         sending: Sending | None = None,
     ) -> None:
         sending = sending or Sending()
@@ -122,6 +127,8 @@ class Outbox:
         self._transport = transport
         self._clock = clock
         self._on_gap = on_gap
+        self._on_lag = on_lag
+        self._is_lagging = False
         self._timeout_s = sending.timeout_s
         self._blocked: list[tuple[bytes, int, asyncio.Future[None]]] = []
         self._pumping: asyncio.Task[None] | None = None
@@ -201,11 +208,18 @@ class Outbox:
             return
         if self._error is not None:
             raise self._error
+        self._look_at_the_age()
         if ring.policy == "block" and (self._blocked or not ring.fits(n_bytes)):
             await self._wait_for_room(frame, n_bytes)
             return
         self._tell(ring.put(frame, n_bytes, self._clock()))
         self._pump_on()
+
+    def _look_at_the_age(self) -> None:
+        age_s = self.ring.age_s(self._clock())
+        if age_s >= LAG_S and not self._is_lagging:
+            self._is_lagging = True
+            self._on_lag(age_s, self.ring.format.duration_ms(self.ring.queued_bytes))
 
     async def _wait_for_room(self, frame: bytes, n_bytes: int) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -271,6 +285,7 @@ class Outbox:
             for frame in ring.first():
                 transport.write(frame)
             ring.pop()
+        self._is_lagging = self._is_lagging and bool(ring)
         self._admit()
 
     def pause(self) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Literal, Protocol, TypeAlias, TypedDict, TypeVar, Unpack
 from .events import (
     AudioFlush,
     AudioGap,
+    AudioLagging,
     ConnectionClosed,
     ConnectionLost,
     ConnectionOpened,
@@ -264,6 +265,8 @@ AudioFlushTarget: TypeAlias = Literal["audio.flush"] | type[AudioFlush]
 AudioFlushHandler = TypeVar("AudioFlushHandler", bound=Handler[AudioFlush])
 AudioGapTarget: TypeAlias = Literal["audio.gap"] | type[AudioGap]
 AudioGapHandler = TypeVar("AudioGapHandler", bound=Handler[AudioGap])
+AudioLaggingTarget: TypeAlias = Literal["audio.lagging"] | type[AudioLagging]
+AudioLaggingHandler = TypeVar("AudioLaggingHandler", bound=Handler[AudioLagging])
 SpeechInterruptedTarget: TypeAlias = Literal["speech.interrupted"] | type[SpeechInterrupted]
 SpeechInterruptedHandler = TypeVar("SpeechInterruptedHandler", bound=Handler[SpeechInterrupted])
 ToolStartedTarget: TypeAlias = Literal["tool.started"] | type[ToolStarted]
@@ -314,7 +317,7 @@ TranslationSessionUpdatedTarget: TypeAlias = type[translation.SessionUpdated]
 TranslationSessionUpdatedHandler = TypeVar("TranslationSessionUpdatedHandler", bound=Handler[translation.SessionUpdated])
 TranslationSessionUpdateTarget: TypeAlias = type[translation.SessionUpdate]
 TranslationSessionUpdateHandler = TypeVar("TranslationSessionUpdateHandler", bound=Handler[translation.SessionUpdate])
-EventName: TypeAlias = Literal["error", "session.created", "transcription_session.created", "session.updated", "transcription_session.updated", "rate_limits.updated", "conversation.created", "conversation.item.added", "conversation.item.created", "conversation.item.done", "conversation.item.retrieved", "conversation.item.truncated", "conversation.item.deleted", "conversation.item.input_audio_transcription.delta", "conversation.item.input_audio_transcription.segment", "conversation.item.input_audio_transcription.completed", "conversation.item.input_audio_transcription.failed", "input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped", "input_audio_buffer.timeout_triggered", "input_audio_buffer.committed", "input_audio_buffer.cleared", "input_audio_buffer.dtmf_event_received", "output_audio_buffer.started", "output_audio_buffer.stopped", "output_audio_buffer.cleared", "response.created", "response.done", "response.output_item.added", "response.output_item.done", "response.content_part.added", "response.content_part.done", "response.output_text.delta", "response.text.delta", "response.output_text.done", "response.text.done", "response.output_audio.delta", "response.audio.delta", "response.output_audio.done", "response.audio.done", "response.output_audio_transcript.delta", "response.audio_transcript.delta", "response.output_audio_transcript.done", "response.audio_transcript.done", "response.function_call_arguments.delta", "response.function_call_arguments.done", "mcp_list_tools.in_progress", "mcp_list_tools.completed", "mcp_list_tools.failed", "response.mcp_call_arguments.delta", "response.mcp_call_arguments.done", "response.mcp_call.in_progress", "response.mcp_call.completed", "response.mcp_call.failed", "session.update", "transcription_session.update", "input_audio_buffer.append", "input_audio_buffer.commit", "input_audio_buffer.clear", "output_audio_buffer.clear", "conversation.item.create", "conversation.item.retrieve", "conversation.item.truncate", "conversation.item.delete", "response.create", "response.cancel", "connection.opened", "connection.lost", "connection.restored", "connection.closed", "connection.stalled", "session.expiring", "session.rotated", "turn.started", "turn.done", "audio.flush", "audio.gap", "speech.interrupted", "tool.started", "tool.progress", "tool.done", "tool.failed", "tool.approval_requested", "tool.orphaned", "tool.loop_stopped", "handler.failed", "handler.slow", "handler.lagging", "send.rejected", "recording.stopped", "frame.received", "event.malformed", "event.unknown", "session.closed", "session.input_transcript.delta", "session.output_transcript.delta", "session.output_audio.delta", "session.input_audio_buffer.append", "session.close"]
+EventName: TypeAlias = Literal["error", "session.created", "transcription_session.created", "session.updated", "transcription_session.updated", "rate_limits.updated", "conversation.created", "conversation.item.added", "conversation.item.created", "conversation.item.done", "conversation.item.retrieved", "conversation.item.truncated", "conversation.item.deleted", "conversation.item.input_audio_transcription.delta", "conversation.item.input_audio_transcription.segment", "conversation.item.input_audio_transcription.completed", "conversation.item.input_audio_transcription.failed", "input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped", "input_audio_buffer.timeout_triggered", "input_audio_buffer.committed", "input_audio_buffer.cleared", "input_audio_buffer.dtmf_event_received", "output_audio_buffer.started", "output_audio_buffer.stopped", "output_audio_buffer.cleared", "response.created", "response.done", "response.output_item.added", "response.output_item.done", "response.content_part.added", "response.content_part.done", "response.output_text.delta", "response.text.delta", "response.output_text.done", "response.text.done", "response.output_audio.delta", "response.audio.delta", "response.output_audio.done", "response.audio.done", "response.output_audio_transcript.delta", "response.audio_transcript.delta", "response.output_audio_transcript.done", "response.audio_transcript.done", "response.function_call_arguments.delta", "response.function_call_arguments.done", "mcp_list_tools.in_progress", "mcp_list_tools.completed", "mcp_list_tools.failed", "response.mcp_call_arguments.delta", "response.mcp_call_arguments.done", "response.mcp_call.in_progress", "response.mcp_call.completed", "response.mcp_call.failed", "session.update", "transcription_session.update", "input_audio_buffer.append", "input_audio_buffer.commit", "input_audio_buffer.clear", "output_audio_buffer.clear", "conversation.item.create", "conversation.item.retrieve", "conversation.item.truncate", "conversation.item.delete", "response.create", "response.cancel", "connection.opened", "connection.lost", "connection.restored", "connection.closed", "connection.stalled", "session.expiring", "session.rotated", "turn.started", "turn.done", "audio.flush", "audio.gap", "audio.lagging", "speech.interrupted", "tool.started", "tool.progress", "tool.done", "tool.failed", "tool.approval_requested", "tool.orphaned", "tool.loop_stopped", "handler.failed", "handler.slow", "handler.lagging", "send.rejected", "recording.stopped", "frame.received", "event.malformed", "event.unknown", "session.closed", "session.input_transcript.delta", "session.output_transcript.delta", "session.output_audio.delta", "session.input_audio_buffer.append", "session.close"]
 KnownTarget: TypeAlias = EventName | type[Event] | Collection[EventName | type[Event]]
 Target: TypeAlias = str | type[Event] | Collection[str | type[Event]]
 AnyHandler = TypeVar("AnyHandler", bound=Handler[Any])
@@ -457,6 +460,8 @@ class On(Protocol):
     def __call__(self, target: AudioFlushTarget, /, *, when: When[AudioFlush] = None, **how: Unpack[How]) -> Callable[[AudioFlushHandler], AudioFlushHandler]: ...
     @overload
     def __call__(self, target: AudioGapTarget, /, *, when: When[AudioGap] = None, **how: Unpack[How]) -> Callable[[AudioGapHandler], AudioGapHandler]: ...
+    @overload
+    def __call__(self, target: AudioLaggingTarget, /, *, when: When[AudioLagging] = None, **how: Unpack[How]) -> Callable[[AudioLaggingHandler], AudioLaggingHandler]: ...
     @overload
     def __call__(self, target: SpeechInterruptedTarget, /, *, when: When[SpeechInterrupted] = None, **how: Unpack[How]) -> Callable[[SpeechInterruptedHandler], SpeechInterruptedHandler]: ...
     @overload
@@ -641,6 +646,8 @@ class On(Protocol):
     def __call__(self, target: AudioFlushTarget, handler: Handler[AudioFlush], /, *, when: When[AudioFlush] = None, **how: Unpack[How]) -> Handler[AudioFlush]: ...
     @overload
     def __call__(self, target: AudioGapTarget, handler: Handler[AudioGap], /, *, when: When[AudioGap] = None, **how: Unpack[How]) -> Handler[AudioGap]: ...
+    @overload
+    def __call__(self, target: AudioLaggingTarget, handler: Handler[AudioLagging], /, *, when: When[AudioLagging] = None, **how: Unpack[How]) -> Handler[AudioLagging]: ...
     @overload
     def __call__(self, target: SpeechInterruptedTarget, handler: Handler[SpeechInterrupted], /, *, when: When[SpeechInterrupted] = None, **how: Unpack[How]) -> Handler[SpeechInterrupted]: ...
     @overload
@@ -837,6 +844,8 @@ class WaitFor(Protocol):
     @overload
     def __call__(self, target: AudioGapTarget, /, *, when: When[AudioGap] = None, timeout: float | None = None) -> Coroutine[Any, Any, AudioGap]: ...
     @overload
+    def __call__(self, target: AudioLaggingTarget, /, *, when: When[AudioLagging] = None, timeout: float | None = None) -> Coroutine[Any, Any, AudioLagging]: ...
+    @overload
     def __call__(self, target: SpeechInterruptedTarget, /, *, when: When[SpeechInterrupted] = None, timeout: float | None = None) -> Coroutine[Any, Any, SpeechInterrupted]: ...
     @overload
     def __call__(self, target: ToolStartedTarget, /, *, when: When[ToolStarted] = None, timeout: float | None = None) -> Coroutine[Any, Any, ToolStarted]: ...
@@ -1029,6 +1038,8 @@ class StreamOf(Protocol):
     def __call__(self, target: AudioFlushTarget, /, *, when: When[AudioFlush] = None, max_pending: int = ...) -> Stream[AudioFlush]: ...
     @overload
     def __call__(self, target: AudioGapTarget, /, *, when: When[AudioGap] = None, max_pending: int = ...) -> Stream[AudioGap]: ...
+    @overload
+    def __call__(self, target: AudioLaggingTarget, /, *, when: When[AudioLagging] = None, max_pending: int = ...) -> Stream[AudioLagging]: ...
     @overload
     def __call__(self, target: SpeechInterruptedTarget, /, *, when: When[SpeechInterrupted] = None, max_pending: int = ...) -> Stream[SpeechInterrupted]: ...
     @overload

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Set
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from .exceptions import RealtimeError
+from .exceptions import LocalProtocolError, RealtimeError
 from .handlers import Place
 from .invocation import is_failure
 from .lanes import Inbox
@@ -46,6 +46,23 @@ def fail(future: asyncio.Future[Any], error: BaseException) -> None:
     if not future.done():
         future.set_exception(error)
         future.exception()
+
+
+def check_loop(owner: asyncio.AbstractEventLoop) -> None:
+    """Refuse what comes from another thread or another event loop than the session's own.
+
+    Raises:
+        LocalProtocolError: It does; the sentence says what to call instead.
+    """
+    try:
+        here = asyncio.get_running_loop()
+    except RuntimeError:
+        here = None
+    if here is not owner:
+        raise LocalProtocolError(
+            "a session belongs to the event loop that it was opened in; from another thread, call "
+            "asyncio.run_coroutine_threadsafe(session.send_audio(audio), loop)"
+        )
 
 
 class Subscriber(Protocol):

@@ -152,6 +152,16 @@ class AudioGap(LocalEvent, frozen=True, kw_only=True, tag="audio.gap"):
     delivered: bool = False
 
 
+class AudioLagging(LocalEvent, frozen=True, kw_only=True, tag="audio.lagging"):
+    """The network is slower than the user's audio: the oldest of it has waited for `age_s` seconds.
+
+    `waiting_ms` is how much waits. Told once, until nothing waits any more; what is dropped for it is an `audio.gap`.
+    """
+
+    age_s: float
+    waiting_ms: float
+
+
 class SpeechInterrupted(LocalEvent, frozen=True, kw_only=True, tag="speech.interrupted"):
     """The assistant's speech was cut at `audio_end_ms` of item `item_id`; `heard` are the words played until then."""
 
@@ -286,6 +296,7 @@ LOCAL_EVENTS: tuple[type[LocalEvent], ...] = (
     TurnDone,
     AudioFlush,
     AudioGap,
+    AudioLagging,
     SpeechInterrupted,
     ToolStarted,
     ToolProgress,

@@ -13,6 +13,7 @@ import pytest
 from realtime_events import LocalProtocolError, Realtime, Session
 from realtime_events.audio import AudioLedger
 from realtime_events.events import AudioGap, InputAudioBufferAppend, SessionRotated
+from realtime_events.outbox import Outbox
 from realtime_events.reconnect import Reconnect
 from realtime_events.simulator import EchoBrain, Simulator
 from realtime_events.testing import FaultProxy, Toxics
@@ -206,3 +207,71 @@ async def test_what_is_lost_with_a_connection_cannot_be_committed_in_the_next() 
         await restored
         assert await it.session.commit_audio() is not None
         assert it.ledger.confirmed_bytes == 150 * PCM
+
+
+async def test_audio_that_waits_for_too_long_is_told_once_until_nothing_waits() -> None:
+    """B17, B42: the default policy drops nothing, and so the user is heard late; that is not a secret."""
+    from realtime_events.events import AudioLagging
+    from realtime_events.outbox import LAG_S
+
+    times = iter([float(number) for number in range(100)])
+    told: list[tuple[float, float]] = []
+    transport = Narrow()
+    outbox = Outbox(
+        transport,  # type: ignore[arg-type]
+        clock=lambda: next(times),
+        on_gap=lambda gap: None,
+        on_lag=lambda age_s, waiting_ms: told.append((age_s, waiting_ms)),
+    )
+    assert LAG_S <= 1.0 and AudioLagging.__struct_config__.tag == "audio.lagging"
+    for _ in range(5):
+        await outbox.send_audio(b"frame", 20 * PCM)
+    assert len(told) == 1 and told[0][1] >= 20.0
+    transport.opens.set()
+    await transport.emptied.wait()
+    outbox.end()
+    assert len(transport.written) == 5
+
+
+class Narrow:
+    """A door that has no room until it is opened."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.opens = asyncio.Event()
+        self.emptied = asyncio.Event()
+        self.unsent_bytes = 0
+
+    @property
+    def has_room(self) -> bool:
+        return self.opens.is_set()
+
+    async def drain(self) -> None:
+        await self.opens.wait()
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+        if len(self.written) == 5:
+            self.emptied.set()
+
+
+async def test_a_session_refuses_another_thread_and_says_what_to_call() -> None:
+    """B47: and nothing of it is sent."""
+    async with line(BY_HAND) as it:
+        loop = asyncio.get_running_loop()
+
+        def from_a_thread(step: Any) -> str:
+            with pytest.raises(LocalProtocolError) as refused:
+                asyncio.run(step())
+            return str(refused.value)
+
+        for step in (
+            lambda: it.session.send_audio(bytes(960)),
+            lambda: it.session.update(instructions="From a thread."),
+            lambda: it.session.ask("From a thread?"),
+        ):
+            assert "run_coroutine_threadsafe" in await asyncio.to_thread(from_a_thread, step)
+        sending = asyncio.to_thread(lambda: asyncio.run_coroutine_threadsafe(it.session.send_audio(bytes(960)), loop))
+        await asyncio.wrap_future(await sending)
+        await it.session.update(instructions="All of it was taken.")
+        assert it.appends == 1
