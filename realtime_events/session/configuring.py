@@ -23,7 +23,7 @@ class Configuring(Sending):
     _is_told = False
 
     async def update(self, *, timeout: float | None = REQUEST_TIMEOUT_S, **changes: Any) -> SessionConfig:
-        """Change the session and give the configuration that the server confirmed.
+        """Change the session, as by `update(instructions="Be brief.")`, and give what the server confirmed.
 
         Args:
             timeout: Seconds to wait for `session.updated`.
@@ -32,6 +32,7 @@ class Configuring(Sending):
         Raises:
             ConfigurationError: A field is unknown, or belongs to the beta dialect (its GA name is given).
             ServerError: The server refused the change.
+            TimeoutError: The server did not confirm it in time.
         """
         voice = changes.pop("voice", None)
         return await self._update(with_voice(dialect.session_config(changes), voice), timeout)

@@ -25,22 +25,43 @@ class Editing(Sending):
     """What can be done to the items of a conversation."""
 
     async def add_item(self, item: Item, *, timeout: float | None = REQUEST_TIMEOUT_S) -> Item:
-        """Add an item to the conversation without asking for a response, and give it as the server took it."""
+        """Add an item to the conversation without asking for a response, and give it as the server took it.
+
+        The builders `user`, `assistant`, `system`, `image` and `audio` make items and their parts.
+
+        Raises:
+            ServerError: The server refused it.
+            TimeoutError: The server did not confirm it in time.
+        """
         added: server.ConversationItemAdded = await self.request(self._core.create_item(item), timeout=timeout)
         return added.item
 
     async def delete_item(self, item_id: str, *, timeout: float | None = REQUEST_TIMEOUT_S) -> None:
-        """Delete an item of the conversation."""
+        """Delete an item of the conversation, and return when the server has.
+
+        Raises:
+            ServerError: There is no such item.
+        """
         await self.request(client.ConversationItemDelete(item_id=item_id), timeout=timeout)
 
     async def truncate_item(
         self, item_id: str, *, audio_end_ms: int, timeout: float | None = REQUEST_TIMEOUT_S
     ) -> None:
-        """Tell the server that the user heard an assistant item only up to `audio_end_ms`."""
+        """Tell the server that the user heard an assistant item only up to `audio_end_ms`.
+
+        `interrupt` does so by itself.
+
+        Raises:
+            ServerError: There is no such item, or it has less audio.
+        """
         await self.request(client.ConversationItemTruncate(item_id=item_id, audio_end_ms=audio_end_ms), timeout=timeout)
 
     async def retrieve_item(self, item_id: str, *, timeout: float | None = REQUEST_TIMEOUT_S) -> Item:
-        """Give an item as the server has it, with its audio."""
+        """Give an item as the server has it, with its audio, which `conversation` does not keep.
+
+        Raises:
+            ServerError: There is no such item.
+        """
         retrieved: server.ConversationItemRetrieved = await self.request(
             client.ConversationItemRetrieve(item_id=item_id), timeout=timeout
         )

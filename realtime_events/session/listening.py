@@ -34,14 +34,29 @@ class Listening(Looking):
     """What can be heard of a session."""
 
     def emit(self, name: str, payload: Any = None) -> bool:
-        """Emit an application event (`app.…`) to this session's handlers; true if anybody listens."""
+        """Emit an event of the application (a name that starts with `app.`) to this session's handlers alone.
+
+        Args:
+            name: Its name.
+            payload: What the handlers are given.
+
+        Returns:
+            Whether anybody listens.
+        """
         return self._dispatcher.publish_named(key_of(name), payload)
 
     @_as_wait_for
     async def wait_for(
         self, *targets: Any, when: Callable[[Any], object] | None = None, timeout: float | None = None
     ) -> Any:
-        """Wait for the first event of a name, glob or class that fits `when`.
+        """Wait for the next event of a name, glob or class: `await session.wait_for("response.done", timeout=10)`.
+
+        What came before the call is not seen.
+
+        Args:
+            targets: Names in any spelling, globs such as `response.*`, or event classes; any of them counts.
+            when: Says of an event whether it is the one; what it raises is raised here.
+            timeout: Seconds to wait; None waits for as long as the session lives.
 
         Raises:
             TimeoutError: None came within `timeout` seconds.
@@ -56,9 +71,15 @@ class Listening(Looking):
     def stream(
         self, *targets: Any, when: Callable[[Any], object] | None = None, max_pending: int = STREAM_MAX_PENDING
     ) -> Stream[Any]:
-        """Give the coming events of names, globs or classes (of all, if none is named) as an async iterator.
+        """Give the coming events of names, globs or classes as an async iterator; without any of them, all events.
 
-        It is bounded like a lane, ends when the connection ends for good, and forgets itself when it is left.
+        It begins now, not with the first step of the iteration, goes on over a lost connection that is made again, and
+        ends when the session ends for good. Leaving it as `async with`, or forgetting it, ends it, too.
+
+        Args:
+            targets: Names in any spelling, globs such as `response.*`, or event classes.
+            when: Says of each event whether it is wanted.
+            max_pending: How many events may wait for the iterator; where more do, the oldest deltas among them go.
         """
         stream = self._dispatcher.subscribe(keys_of(targets or ("*",)), when, max_pending)
         if self.is_closed:

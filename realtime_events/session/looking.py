@@ -28,7 +28,7 @@ class Looking(SessionBase):
 
     @property
     def id(self) -> str:
-        """The server's id of this session."""
+        """The server's id of this session: another after each reconnection and rotation; "" before the first."""
         return self._core.session_id
 
     @property
@@ -59,12 +59,12 @@ class Looking(SessionBase):
 
     @property
     def cost(self) -> Cost:
-        """What that costs by the price table of `Realtime(prices=...)`, and whether the table knows everything used."""
+        """What `usage` costs by the price table of `Realtime(prices=...)`, and whether the table knows all of it."""
         return self._app.prices.cost(self._core.usage)
 
     @property
     def rate_limits(self) -> dict[str, server.RateLimit]:
-        """The rate limits by name (`requests`, `tokens`), with the seconds until they are whole again from now."""
+        """The rate limits by name (`requests`, `tokens`); their `reset_seconds` count from now."""
         return {limit.name or "": limit for limit in self._core.rate_limits.at(self._clock())}
 
     @property

@@ -67,7 +67,11 @@ class Sending(SessionBase):
             return await connection.request(self._line.renamed(event), None)
 
     async def send_raw(self, data: bytes) -> None:
-        """Send one frame as it is, for what this package does not know yet."""
+        """Send one frame, a JSON object in UTF-8, as it is: for what this package does not know yet.
+
+        Raises:
+            ConnectionLostError: The connection has ended.
+        """
         connection = await self._line.online() if self._line.is_offline else self._connection
         await connection.write(data)
 

@@ -59,7 +59,7 @@ class Sounding(Configuring, Looking):
         return await self._speech.send_file(source, pace=pace, silence_ms=silence_ms)
 
     def mute(self, muted: bool = True) -> None:
-        """Send no audio of the user from now on; the last 300 ms are kept, and sent first when he is heard again."""
+        """Send no audio of the user from now on; `mute(False)` sends it again, and the last 300 ms first."""
         self._speech.muted = muted
 
     @property
