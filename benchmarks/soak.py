@@ -174,6 +174,7 @@ class Soak:
 
     async def run(self) -> Result:
         """Run it, and give what was counted."""
+        before = _states()
         async with AsyncExitStack() as stack:
             sim = await stack.enter_async_context(Simulator(brain=Restless(self.seed), pace=1.0))
             books = Books(sim)
@@ -194,23 +195,22 @@ class Soak:
             for proxy in self.proxies:
                 proxy.heal()
             alive = await asyncio.gather(*(user.finish() for user in self.users))
-            gc.collect()
-            cores = sum(isinstance(thing, Core) for thing in gc.get_objects())
+            states = _states() - before
             for user in self.users:
                 user.client.check_ledger(user.session)
             await asyncio.gather(*(user.session.close() for user in self.users))
             ours = ("realtime_events.session", "realtime_events.transport")
             tasks = sum(task.get_name().startswith(ours) for task in asyncio.all_tasks())
-            return self.result(books, dead=alive.count(False), cores=cores, tasks=tasks)
+            return self.result(books, dead=alive.count(False), states=states, tasks=tasks)
 
-    def result(self, books: Books, *, dead: int, cores: int, tasks: int) -> Result:
+    def result(self, books: Books, *, dead: int, states: int, tasks: int) -> Result:
         """Compare the books of both sides."""
         clients, pages = [user.client for user in self.users], books.pages
         events = sum((client.events for client in clients), Counter[str]())
         faults = {
             **broken_laws(clients, pages),
             "sessions dead": dead,
-            "states leaked": max(0, cores - 2 * self.sessions),
+            "states leaked": max(0, states - 2 * self.sessions),
             "tasks leaked": tasks,
         }
         happened = {
@@ -230,6 +230,11 @@ class Soak:
         line = f"{self.sessions} sessions, {self.seconds:g} s: "
         line += ", ".join(f"{n} {what}" for what, n in happened.items()) + f"; {broken}"
         return Result(line, faults, happened)
+
+
+def _states() -> int:
+    gc.collect()
+    return sum(isinstance(thing, Core) for thing in gc.get_objects())
 
 
 def main(arguments: list[str] | None = None) -> int:
