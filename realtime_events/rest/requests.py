@@ -20,6 +20,7 @@ import aiohttp
 import msgspec
 from aiohttp import hdrs
 
+from ..bodies import read_body
 from ..exceptions import RestError, one_line
 from ..logs import logger
 from ..options import Options
@@ -137,21 +138,12 @@ async def _outcome(
             ssl=options.ssl if options.ssl is not None else True,
             timeout=aiohttp.ClientTimeout(total=limits.timeout_s, connect=options.connect_timeout_s),
         ) as response:
-            body = await _read(response, limits.max_body_bytes)
+            body = await read_body(response.content, limits.max_body_bytes)
+            if body is None:
+                response.close()  # what is still to come is not worth the connection
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         return _no_answer(request, error, options, limits)
     return _judged(request, response, body, limits)
-
-
-async def _read(response: aiohttp.ClientResponse, limit_bytes: int) -> bytes | None:
-    """Read a body up to the limit; None for a larger one, of which no more than that is kept."""
-    body = bytearray()
-    while len(body) <= limit_bytes and (piece := await response.content.readany()):
-        body += piece
-    if len(body) > limit_bytes:
-        response.close()
-        return None
-    return bytes(body)
 
 
 def _judged(
