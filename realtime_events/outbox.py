@@ -94,7 +94,7 @@ class Outbox:
         transport: The door.
         clock: Gives seconds.
         on_gap: Called with each stretch of accepted audio that will not be sent.
-        on_lag: Called when audio has begun to wait for longer than `LAG_S`, with its age in seconds and the ms that wait.
+        on_lag: Told once that audio waits for longer than `LAG_S`: its age in seconds, and how many ms wait.
         sending: How audio waits.
     """
 
