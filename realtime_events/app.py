@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-import signal
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, suppress
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
@@ -38,6 +37,7 @@ from .protocol.lines import Line
 from .protocol.resume import merged
 from .recorder import Header, Recording, Replay, Tape, TapeWriter, recorded
 from .recorder.resuming import Resumed
+from .running import live, run
 from .session import Session, dial_websocket, with_voice
 from .tools.registry import ToolRegistry
 from .transcription import (
@@ -365,14 +365,15 @@ class Realtime(Emitter):
     def run(self, **changes: Any) -> Ending:
         """Connect and block until SIGINT, SIGTERM or the end of the session; says how the session ended.
 
-        SIGTERM drains: the turn that runs may end within ten seconds. A second signal closes at once.
+        SIGTERM drains: the turn that runs may end within `drain_s`, ten seconds, and no other begins. A second signal
+        closes at once, and so does any while the first connection is still tried. What does not end by then is left
+        behind.
         """
-        return asyncio.run(self.serve(**changes))
+        return run(partial(self.serve, **changes))
 
     async def serve(self, **changes: Any) -> Ending:
         """Do the same as `run` inside a running loop."""
-        async with self.connect(**changes) as session, _closed_by_signals(session):
-            return await session.wait_closed()
+        return await live(self.connect(**changes).session())
 
     async def set_up(self, session: Session) -> None:
         """Let every plugin prepare for a session."""
@@ -501,30 +502,6 @@ async def _closed(plugin: Plugin, session: Session) -> None:
                 await result
     except Exception:
         log.exception("plugin %s failed to close", type(plugin).__name__)
-
-
-@asynccontextmanager
-async def _closed_by_signals(session: Session) -> AsyncGenerator[None]:
-    """Close the session on SIGINT, drain it on SIGTERM, while the block runs; a second signal closes it at once."""
-    loop = asyncio.get_running_loop()
-    closing: list[asyncio.Task[None]] = []
-
-    def close(end: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        ending = session.close() if closing else end()
-        closing.append(loop.create_task(ending, name="realtime_events.app.signal"))
-
-    handled: list[signal.Signals] = []
-    for number, end in ((signal.SIGINT, session.close), (signal.SIGTERM, session.drain)):
-        with suppress(NotImplementedError, ValueError, RuntimeError):  # Windows, or not the main thread
-            loop.add_signal_handler(number, close, end)
-            handled.append(number)
-    try:
-        yield
-    finally:
-        for number in handled:
-            loop.remove_signal_handler(number)
-        for task in closing:
-            await task
 
 
 def _as_config(session: SessionConfig | Mapping[str, Any] | None) -> SessionConfig:

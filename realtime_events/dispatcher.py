@@ -21,6 +21,7 @@ from .invocation import is_failure, plain_call
 from .lanes import Lane, LatestLane
 from .logs import logger
 from .streams import Stream, Subscriber, Subscription, Wait, within
+from .tools.threads import ThreadPool
 
 if TYPE_CHECKING:
     from .emitter import Emitter
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 log = logger("handlers")
 
 CANCEL_TIMEOUT_S = 0.05
+MOST_THREADS = 1_000  # a bound for the pool: each lane of a handler that asks for a thread uses one at a time
 NEVER_REPORTED = (HandlerFailed, HandlerSlow, HandlerLagging)
 
 Put = Callable[[Any], None]
@@ -54,6 +56,7 @@ class Dispatcher:
         self.close_when_full = close_when_full
         self.clock = clock
         self.middlewares = emitter.middlewares
+        self.threads = ThreadPool(MOST_THREADS, name="handler")
         self.pressure = False
         self.tapped = False
         self.table: dict[type[Event] | str, tuple[Put, ...]] = {}
@@ -249,6 +252,7 @@ class Dispatcher:
             task.cancel()
         if late:
             await asyncio.wait(late, timeout=CANCEL_TIMEOUT_S)
+        self.threads.close()
         self.emitter.detach(self)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .handlers import Middleware, Registration
@@ -39,7 +40,8 @@ def asynchronous_call(dispatcher: Dispatcher, registration: Registration) -> Cal
         arguments = (session,) if registration.wants_session else ()
 
         async def in_thread(event: Any) -> None:
-            await asyncio.to_thread(_in_thread, fn, event, *arguments)
+            # Not by the loop's executor: a handler that never returns would keep the process from ending.
+            await asyncio.wrap_future(dispatcher.threads.submit(partial(_in_thread, fn, event, *arguments)))
 
         call = in_thread
     elif registration.is_async:

@@ -127,7 +127,7 @@ class Session(
         self.playback = Heard(self._core.playback, clock)
         self._speech = Speech(self._core, self._connection, gate=options.gate, new_id=self._new_id, clock=clock)
         self._asking = Asking(
-            self._line.online,
+            self._admitted,
             self._ask_for,
             self._give_up,
             self._dispatcher.follow,

@@ -45,6 +45,9 @@ class SessionBase:
     _clock: Callable[[], float]
     _new_id: Callable[[str], str]
 
+    # Set once by `drain`.
+    _is_draining = False
+
     # The rooms that last as long as the session does.
     _dispatcher: Dispatcher
     _runner: ToolRunner

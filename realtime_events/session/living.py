@@ -22,6 +22,7 @@ from .editing import Editing
 from .listening import Listening
 from .renewing import Renewing
 from .sounding import Sounding
+from .talking import Talking
 
 if TYPE_CHECKING:
     from ..plugin import Plugin
@@ -31,12 +32,11 @@ if TYPE_CHECKING:
 log = logger("session")
 
 LANE_GRACE_S = 0.5
-DRAIN_S = 10.0
 DRAIN_LOOK_S = 0.25
 MANNERS = ("closed by the application", 1000)
 
 
-class Living(Sounding, Editing, Renewing, Listening):
+class Living(Talking, Sounding, Editing, Renewing, Listening):
     """The way in and the way out."""
 
     prepared: list[Plugin]
@@ -122,9 +122,18 @@ class Living(Sounding, Editing, Renewing, Listening):
         """Wait until the session has ended for good, and say how its last connection did."""
         return await asyncio.shield(self._line.ended)
 
-    async def drain(self, grace_s: float = DRAIN_S) -> None:
-        """Close the session, but let the turn that runs end within a time, and send no more of the user's audio."""
+    async def drain(self, grace_s: float | None = None) -> None:
+        """Close the session, but let the turn that runs end, with its tool calls and what is said of their outputs.
+
+        From now on no other begins: `ask` and `respond` are refused, and no more of the user's audio is sent.
+
+        Args:
+            grace_s: How long that may take; `Options.drain_s` where it is left out.
+        """
+        self._is_draining = True
         self.mute()
+        if grace_s is None:
+            grace_s = self._options.drain_s
         try:
             async with asyncio.timeout(grace_s):
                 while not self.is_closed and not self._core.is_idle(self._clock()):

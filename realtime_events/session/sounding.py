@@ -12,6 +12,7 @@ import os
 
 from ..audio import AudioFormat
 from ..events import client, server
+from ..exceptions import LocalProtocolError
 from ..hearing import AudioChunk, Chunks
 from ..protocol.turns import Turn
 from ..speaking import Talk
@@ -93,7 +94,12 @@ class Sounding(Configuring, Looking):
 
         Entering interrupts the assistant. Awaited after the block, it is the turn. The session must have no turn
         detection.
+
+        Raises:
+            LocalProtocolError: The session is draining.
         """
+        if self._is_draining:
+            raise LocalProtocolError("the session is draining: the turn that runs may end, and nobody speaks any more")
         return Talk(self, self._speech, self._core)
 
     def answer_speech(self) -> asyncio.Future[Turn]:

@@ -14,7 +14,7 @@ import msgspec
 from ..events import client
 from ..events.items import ContentPart, Item
 from ..events.response import Response
-from ..exceptions import RemoteProtocolError, ResponseFailed
+from ..exceptions import LocalProtocolError, RemoteProtocolError, ResponseFailed
 from ..extracting import ATTEMPTS, Question
 from ..following import Asking, ResponseHandle
 from ..protocol import codec, dialect
@@ -51,7 +51,7 @@ class Talking(Configuring):
 
         Raises:
             ResponseFailed: The response ended as failed; a cancelled or incomplete one is no error.
-            LocalProtocolError: A response is active, and the policy is to fail.
+            LocalProtocolError: A response is active, and the policy is to fail; or the session is draining.
             ServerError: The server refused the request.
             ConnectionLostError: The connection ended first.
             TimeoutError: The turn took longer than `timeout`.
@@ -59,7 +59,7 @@ class Talking(Configuring):
         item = _user_item(content)
         codec.encode(client.ConversationItemCreate(item=item))  # What cannot be said begins no turn.
         async with within(timeout, "the turn did not end"):
-            await self._line.online()
+            await self._admitted()
             return await self._turn_of(item, policy)
 
     async def _turn_of(self, item: Item, policy: Policy | None) -> Turn:
@@ -129,6 +129,16 @@ class Talking(Configuring):
         raise RemoteProtocolError(f"the model's answer does not fit {output!r}: {asked.problem}")
 
     # What a response that is followed needs.
+
+    async def _admitted(self) -> None:
+        """Wait until something new can be asked for: while the connection is lost, for the next one.
+
+        Raises:
+            LocalProtocolError: The session is draining: what runs may end, and nothing else begins.
+        """
+        if self._is_draining:
+            raise LocalProtocolError("the session is draining: the turn that runs may end, and no other begins")
+        await self._line.online()
 
     def _ask_for(self, wanted: Wanted, policy: Policy) -> None:
         if self._connection.ended.done():

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from realtime_events.session.living import DRAIN_S
+from realtime_events import Options
 from realtime_events.simulator import EchoBrain, Simulator
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the signals are those of POSIX")
 
 WAIT_S = 30.0
+DRAIN_S = Options().drain_s
 PROGRAM = """
 import asyncio, sys
 from realtime_events import Endpoint, Realtime
