@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from benchmarks.clients import Live, Tally, no_op
-from realtime_events import Endpoint, Realtime
+from realtime_events import Endpoint, Options, Realtime, ToolLimits
 from realtime_events.events import ResponseCreate
 
 
@@ -17,7 +17,10 @@ class Client:
     def __init__(self, url: str, tally: Tally) -> None:
         self._tally = tally
         self.changes: dict[str, Any] = {}
-        self._rt = Realtime(endpoint=Endpoint(url=url.replace("http", "ws", 1), api_key="test-key"))
+        endpoint = Endpoint(url=url.replace("http", "ws", 1), api_key="test-key")
+        # What is measured calls a tool more often than any model should be let.
+        options = Options(tool_limits=ToolLimits(calls_per_minute=1_000_000))
+        self._rt = Realtime(endpoint=endpoint, options=options)
         self._rt.on(tally.delta_name, self._on_delta)
         self._rt.on("response.done", self._on_done)
         if tally.traffic.tool:

@@ -6,8 +6,7 @@ Before it: `core.py`, which hears of calls and answers; after it: `core.py` agai
 
 from __future__ import annotations
 
-import weakref
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Literal
@@ -19,6 +18,7 @@ __all__ = ["Batch", "Batches", "ToolLimits", "WhenDone", "output_item_id"]
 
 WhenDone = Literal["idle", "interrupt", "silent"]
 REMEMBERED_CALLS = 4096
+REMEMBERED_ITEMS = 64  # of one call
 MINUTE_S = 60.0
 URGENCY: dict[WhenDone, int] = {"silent": 0, "idle": 1, "interrupt": 2}
 
@@ -30,9 +30,10 @@ class ToolLimits:
     Attributes:
         rounds_per_turn: After so many responses with calls in one turn, a last one is asked for without tools.
         calls_per_response: Further calls of one response are answered unrun.
-        calls_per_minute: As are calls beyond this rate, in any minute of one turn.
+        calls_per_minute: As are calls beyond this rate, in any minute of a session, whatever its turns.
         parallel: How many calls of a session run at once; more wait.
-        identical: How often in a row one tool may be called with the same arguments in a turn.
+        identical: How often in a row one tool runs with the same arguments in a turn, in one response or in one after
+            the other; a response without that call begins the count anew.
     """
 
     rounds_per_turn: int = 10
@@ -48,6 +49,7 @@ class Batch:
 
     turn: Turn | None
     open: dict[str, ToolCall] = field(default_factory=dict[str, ToolCall])
+    items: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
     size: int = 0
     ended: str = ""
     respond: bool = False
@@ -75,17 +77,29 @@ class Batches:
         self._calls: OrderedDict[str, Batch] = OrderedDict()
         self._running: dict[str, Batch] = {}
         self._unsettled: dict[Batch, None] = {}
-        self._times: list[float] = []
-        self._timed_turn: weakref.ref[Turn] | None = None
+        self._times: deque[float] = deque()
+        self.duplicates = 0
+        """How many items came with the id of a call that another item had made."""
+
+    def go_on_from(self, before: Batches) -> None:
+        """Take over what counts for a session and not for a conversation: its rate of calls, and what was counted."""
+        self._times, self.duplicates = before._times, before.duplicates
 
     @property
     def are_open(self) -> bool:
         """Whether any call is not settled."""
         return bool(self._unsettled)
 
-    def knows(self, call_id: str) -> bool:
-        """Say whether the call was begun before, be it answered or not."""
-        return call_id in self._calls
+    def knows(self, call: ToolCall) -> bool:
+        """Say whether the call was begun before, be it answered or not; its id in another item is counted."""
+        batch = self._calls.get(call.call_id)
+        if batch is None:
+            return False
+        items = batch.items[call.call_id]
+        if call.item_id and call.item_id not in items and len(items) < REMEMBERED_ITEMS:
+            items.add(call.item_id)
+            self.duplicates += 1
+        return True
 
     def begin(self, call: ToolCall, turn: Turn | None, now: float) -> str:
         """Note a new call of a response, and give the reason why it must not run, or ""."""
@@ -95,6 +109,7 @@ class Batches:
             self._unsettled[batch] = None
         self._calls[call.call_id] = batch
         batch.open[call.call_id] = call
+        batch.items[call.call_id] = {call.item_id}
         batch.size += 1
         if len(self._calls) > REMEMBERED_CALLS:
             self._forget_one()
@@ -113,11 +128,8 @@ class Batches:
             return f"{limits.rounds_per_turn} rounds of tool calls in one turn are the limit; answer with what you know"
         if batch.size > limits.calls_per_response:
             return f"{limits.calls_per_response} tool calls in one response are the limit; make the rest in the next"
-        if batch.turn is not None and (self._timed_turn is None or self._timed_turn() is not batch.turn):
-            self._timed_turn = weakref.ref(batch.turn)
-            self._times.clear()
         while self._times and self._times[0] <= now - MINUTE_S:
-            self._times.pop(0)
+            self._times.popleft()
         if len(self._times) >= limits.calls_per_minute:
             return f"{limits.calls_per_minute} tool calls in a minute are the limit; go on without, or try later"
         self._times.append(now)

@@ -202,6 +202,7 @@ class Core:
         """Take over what outlives a server-side session; with the same incarnation, its open tool calls, too."""
         self.conversation, self.playback, self.usage = before.conversation, before.playback, before.usage
         self.rate_limits = before.rate_limits
+        self.exchange.batches.go_on_from(before.exchange.batches)
         self.conversation.bytes_per_ms = self.output.bytes_per_ms
         self.output.adopt(self.conversation, self.playback)
         if same_incarnation:

@@ -457,7 +457,7 @@ class Exchange:
     def _start_call(self, call: local.ToolCall, running: RunningResponse, now: float) -> None:
         self._call_names.pop(call.call_id, None)
         # There is no conversation to put the output of an out-of-band call into: it is for whoever asked.
-        if self.batches.knows(call.call_id) or not running.in_band:
+        if self.batches.knows(call) or not running.in_band:
             return
         refused = self.batches.begin(call, running.turn, now)
         self._effects.start.append(msgspec.structs.replace(call, refused=refused) if refused else call)

@@ -1,7 +1,8 @@
 """From the model's JSON text to a function's arguments.
 
-Owns decoding, and the words of what does not fit: which field, what was expected, what came. msgspec validates; this
-file only asks it field by field after a failure, so that the model hears of every mistake at once.
+Owns decoding, the limits of what is decoded at all, when two texts are the same arguments, and the words of what does
+not fit: which field, what was expected, what came. msgspec validates; this file only asks it field by field after a
+failure, so that the model hears of every mistake at once.
 Before it: `schema`; after it: the registry's `Tool`.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -20,14 +22,18 @@ from .foreign import decode_foreign
 from .schema import Schema
 from .words import describe, excerpt, in_json_words
 
-__all__ = ["MAX_ARGUMENTS", "ArgumentsDecoder", "decode_object"]
+__all__ = ["MAX_ARGUMENTS_BYTES", "MAX_DEPTH", "ArgumentsDecoder", "decode_object", "fingerprint"]
 
-MAX_ARGUMENTS = 64 * 1024
-"""How many characters of JSON the arguments of one call may have."""
+MAX_ARGUMENTS_BYTES = 64 * 1024
+"""How many bytes of JSON the arguments of one call may have, and so each string in them."""
+MAX_DEPTH = 32
+"""How deeply objects and arrays may be nested in them; the arguments themselves are the first level."""
 
 _BAD = (msgspec.MsgspecError, RecursionError, UnicodeEncodeError)
 _MESSAGE = re.compile(r"(?s)(?P<problem>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>[^`]*)`)?")
 _STEP = re.compile(r"\.(?P<name>[^.\[\]]+)|\[(?P<index>\d+)\]|\[\.\.\.\]")
+# A string is taken whole, closed or not, so that no text is gone over twice.
+_STRUCTURE = re.compile(r'(?s)"(?:[^"\\]++|\\.)*+"?|[\[{\]}]')
 _FIELD = re.compile(r"Object (?P<what>missing required|contains unknown) field `(?P<name>.*)`")
 
 
@@ -54,7 +60,7 @@ class ArgumentsDecoder:
         Raises:
             ToolArgumentsError: the text is no JSON object or does not fit; `problem` names every field at fault.
         """
-        _check_size(tool, text)
+        _check_limits(tool, text)
         try:
             decoded = self._decoder.decode(text if text.strip() else "{}")
         except _BAD as error:
@@ -142,7 +148,7 @@ def decode_object(tool: str, text: str, of: Any = Any) -> dict[str, Any]:
     Raises:
         ToolArgumentsError: the text is no JSON, or no object.
     """
-    _check_size(tool, text)
+    _check_limits(tool, text)
     try:
         value: dict[str, Any] = msgspec.json.decode(text if text.strip() else "{}", type=dict[str, of])
     except msgspec.ValidationError as error:
@@ -152,6 +158,34 @@ def decode_object(tool: str, text: str, of: Any = Any) -> dict[str, Any]:
     return value
 
 
-def _check_size(tool: str, text: str) -> None:
-    if len(text) > MAX_ARGUMENTS:
-        raise ToolArgumentsError(tool, f"{len(text):,} characters are more than the {MAX_ARGUMENTS:,} there may be")
+def fingerprint(text: str) -> bytes:
+    """Give what is the same for the same arguments, whatever the order of their fields and the space between them."""
+    try:
+        spelt = msgspec.json.encode(msgspec.json.decode(text if text.strip() else "{}"), order="sorted")
+    except _BAD:
+        spelt = _encoded(text)  # It will be refused; the same text is the same mistake.
+    return blake2b(spelt, digest_size=16).digest()
+
+
+def _check_limits(tool: str, text: str) -> None:
+    size_bytes = len(text) if text.isascii() else len(_encoded(text))
+    if size_bytes > MAX_ARGUMENTS_BYTES:
+        raise ToolArgumentsError(tool, f"{size_bytes:,} bytes are more than the {MAX_ARGUMENTS_BYTES:,} there may be")
+    if text.count("{") + text.count("[") > MAX_DEPTH and _is_too_deep(text):
+        raise ToolArgumentsError(tool, f"they are nested more than {MAX_DEPTH} levels deep")
+
+
+def _is_too_deep(text: str) -> bool:
+    depth = 0
+    for match in _STRUCTURE.finditer(text):
+        if match[0] in ("{", "["):
+            depth += 1
+            if depth > MAX_DEPTH:
+                return True
+        elif match[0] in ("}", "]"):
+            depth -= 1
+    return False
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

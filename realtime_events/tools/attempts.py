@@ -1,26 +1,40 @@
 """Attempts: how often the model has tried, so that it does not try for ever.
 
-Owns the counts of one turn: failures of each tool, and the same call made again response after response. Pure.
-Before it: `runner`, which asks before each call; after it: `runner`, which answers the call unrun.
+Owns the counts of one turn: failures of each tool, and the same call made again, in one response or response after
+response. Pure. Before it: `runner`, which asks before each call; after it: `runner`, which answers the call unrun, or
+with the result of the same call.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
+from typing import Any
 
 from ..events.local import ToolCall
+from .arguments import fingerprint
 from .options import ToolOptions
 
-__all__ = ["Attempts"]
+__all__ = ["Attempts", "Repeats"]
 
-_Key = tuple[str, str]
+_Key = tuple[str, bytes]
+
+
+class Repeats:
+    """One call that comes again and again: how often in a row, and the last of this response that runs or has run."""
+
+    __slots__ = ("count", "running")
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.running: asyncio.Future[Any] | None = None
 
 
 class Attempts:
     """Counts the attempts of the turn that runs; without a turn nothing is counted.
 
     Args:
-        identical: In how many responses in a row one call may come with the same arguments.
+        identical: How often in a row one tool may be called with the same arguments.
     """
 
     def __init__(self, identical: int) -> None:
@@ -29,16 +43,30 @@ class Attempts:
         self._failures: Counter[str] = Counter()
         self._response_id = ""
         self._before: dict[_Key, int] = {}
-        self._now: dict[_Key, int] = {}
+        self._now: dict[_Key, Repeats] = {}
 
-    def refusal(self, call: ToolCall, options: ToolOptions, turn: object | None) -> str:
-        """Count a call, and give the reason why it must not run, or ""."""
+    def count(self, call: ToolCall, turn: object | None) -> Repeats | None:
+        """Count a call, and give what is known of its like; None without a turn."""
         if turn is None:
-            return ""
+            return None
         self._enter(turn, call.response_id)
-        key = (call.name, call.arguments)
-        self._now[key] = self._before.get(key, 0) + 1
-        if self._now[key] > self._identical:
+        key = (call.name, fingerprint(call.arguments))
+        same = self._now.get(key)
+        if same is None:
+            same = self._now[key] = Repeats(self._before.get(key, 0))
+        same.count += 1
+        return same
+
+    def twin(self, same: Repeats | None) -> asyncio.Future[Any] | None:
+        """Give the same call of the same response that a call beyond the limit can share the result of."""
+        return same.running if same is not None and same.count > self._identical else None
+
+    def refusal(self, call: ToolCall, options: ToolOptions, same: Repeats | None) -> str:
+        """Give the reason why a counted call must not run, or ""."""
+        if same is None:
+            return ""
+        # Who only reads at the same time reads the same: that is no loop, and need not be done again.
+        if same.count > self._identical and not (options.kind == "read" and self.twin(same)):
             return (
                 f"{call.name!r} was called with the same arguments {self._identical} times in a row; do not repeat it"
             )
@@ -58,4 +86,5 @@ class Attempts:
             self._failures.clear()
             self._before, self._now, self._response_id = {}, {}, response_id
         elif response_id != self._response_id:
-            self._before, self._now, self._response_id = self._now, {}, response_id
+            self._before = {key: same.count for key, same in self._now.items()}
+            self._now, self._response_id = {}, response_id

@@ -13,6 +13,7 @@ import msgspec
 
 from ..exceptions import ConfigurationError
 from ..protocol.batches import WhenDone
+from .output import MAX_OUTPUT_BYTES
 
 __all__ = ["Approval", "Kind", "ToolOptions", "ToolSettings", "read_options"]
 
@@ -45,6 +46,7 @@ class ToolOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         kind: What the tool does to the world. Retries of one that does more than read need a `ToolCall` parameter,
             whose `call_id` tells the world that it is the same call.
         expose_errors: Whether the text of an unexpected exception is told to the model.
+        max_output_bytes: How much of a result the model is given, in bytes of UTF-8; a longer one is cut, and marked.
         available_when: Takes the session and says whether the tool is offered in it now.
     """
 
@@ -61,6 +63,7 @@ class ToolOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     approval_timeout_s: _Seconds = 60.0
     kind: Kind = "read"
     expose_errors: bool = False
+    max_output_bytes: Annotated[int, msgspec.Meta(ge=256, le=16 * 1024 * 1024)] = MAX_OUTPUT_BYTES
     available_when: Any = None
 
 
@@ -80,6 +83,7 @@ class ToolSettings(TypedDict, total=False):
     approval_timeout_s: float
     kind: Kind
     expose_errors: bool
+    max_output_bytes: int
     available_when: Callable[[Any], object] | None
 
 

@@ -16,6 +16,7 @@ from .foreign import encode_foreign
 __all__ = ["MAX_OUTPUT_BYTES", "Outcome", "encode_output", "failure_text"]
 
 MAX_OUTPUT_BYTES = 256 * 1024
+"""How much of a result the model is given, where its tool says nothing else."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,16 +30,16 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 _encoder = msgspec.json.Encoder(enc_hook=encode_foreign)
 
 
-def encode_output(value: Any) -> str:
-    """Give a result as text: a string as it is, anything else as JSON; cut at `MAX_OUTPUT_BYTES` of UTF-8.
+def encode_output(value: Any, limit_bytes: int = MAX_OUTPUT_BYTES) -> str:
+    """Give a result as text: a string as it is, anything else as JSON; cut at `limit_bytes` of UTF-8.
 
     Raises:
         TypeError: the value cannot be written as JSON; its type is named.
     """
     if isinstance(value, str):
-        return _sendable(value)
+        return _sendable(value, limit_bytes)
     try:
-        return _sendable(_encoder.encode(value).decode())
+        return _sendable(_encoder.encode(value).decode(), limit_bytes)
     except (TypeError, ValueError, NotImplementedError, OverflowError, RecursionError) as error:
         raise TypeError(f"a result of type {type(value).__qualname__} cannot be written as JSON: {error}") from error
 
@@ -54,7 +55,7 @@ def failure_text(name: str, error: BaseException, *, expose: bool = False) -> st
         told = f"{name!r} failed: {type(error).__name__}: {_text_of(error)}"
     else:
         told = f"{name!r} failed with an internal error"
-    return _sendable(_encoder.encode({"error": _without_surrogates(told)}).decode())
+    return _sendable(_encoder.encode({"error": _without_surrogates(told)}).decode(), MAX_OUTPUT_BYTES)
 
 
 def _text_of(error: BaseException) -> str:
@@ -64,17 +65,17 @@ def _text_of(error: BaseException) -> str:
         return f"(no text: {type(worse).__name__})"
 
 
-def _sendable(text: str) -> str:
+def _sendable(text: str, limit_bytes: int) -> str:
     """Give a text that UTF-8 can carry and that is within the limit, marked where it was cut."""
     if text.isascii():
-        return text if len(text) <= MAX_OUTPUT_BYTES else _cut(text.encode())
+        return text if len(text) <= limit_bytes else _cut(text.encode(), limit_bytes)
     data = _without_surrogates(text).encode()
-    return data.decode() if len(data) <= MAX_OUTPUT_BYTES else _cut(data)
+    return data.decode() if len(data) <= limit_bytes else _cut(data, limit_bytes)
 
 
-def _cut(data: bytes) -> str:
-    marker = f"\n… [cut: {len(data):,} bytes in all, which is over the limit of {MAX_OUTPUT_BYTES:,}]"
-    return data[: MAX_OUTPUT_BYTES - len(marker.encode())].decode(errors="ignore") + marker
+def _cut(data: bytes, limit_bytes: int) -> str:
+    marker = f"\n… [cut: {len(data):,} bytes in all, which is over the limit of {limit_bytes:,}]"
+    return data[: limit_bytes - len(marker.encode())].decode(errors="ignore") + marker
 
 
 def _without_surrogates(text: str) -> str:

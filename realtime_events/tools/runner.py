@@ -35,10 +35,10 @@ from ..exceptions import ToolError, ToolNotFound, ToolTimeout, one_line
 from ..protocol.batches import ToolLimits, WhenDone
 from .annotations import injection_key
 from .approvals import Approvals
-from .attempts import Attempts
+from .attempts import Attempts, Repeats
 from .calling import Caller, Say, Tools
 from .options import ToolOptions
-from .output import Outcome, encode_output, failure_text
+from .output import MAX_OUTPUT_BYTES, Outcome, encode_output, failure_text
 from .registry import SESSION_TYPE, Tool
 from .threads import ThreadPool
 
@@ -50,7 +50,7 @@ Publish = Callable[[LocalEvent], object]
 Answer = Callable[[ToolResult, bool, WhenDone], object]
 
 _REMEMBERED_CALLS = 4096
-
+_GRACE_S = 5.0  # how long a tool may go on after its cancellation before it counts as abandoned
 
 _NO_TOOL = ToolOptions()
 _LIMITS = ToolLimits()
@@ -59,10 +59,13 @@ _LIMITS = ToolLimits()
 class _Running:
     """A call that has no answer yet."""
 
-    __slots__ = ("call", "options", "started_s", "task", "timer", "tool", "turn")
+    __slots__ = ("call", "options", "same", "started_s", "task", "timer", "tool", "turn")
 
-    def __init__(self, call: ToolCall, tool: Tool | None, started_s: float, turn: object | None) -> None:
+    def __init__(
+        self, call: ToolCall, tool: Tool | None, started_s: float, turn: object | None, same: Repeats | None
+    ) -> None:
         self.call = call
+        self.same = same
         self.tool = tool
         self.options = tool.options if tool is not None else _NO_TOOL
         self.started_s = started_s
@@ -84,7 +87,7 @@ class ToolRunner:
         turn: gives the turn that runs; attempts are counted within it.
         limits: how many calls run at once, and how often one may be repeated.
         clock: gives seconds; durations are measured with it.
-        threads: where sync tools run; by default 16 threads of the runner's own, started when needed.
+        threads: where sync tools run; by default threads of the runner's own, started when needed.
     """
 
     def __init__(  # noqa: PLR0913  each is one thing that a session lends it
@@ -102,6 +105,7 @@ class ToolRunner:
     ) -> None:
         self.duplicates = 0
         """How many times a call was started that had been started before."""
+        self._late_results = self._abandoned = 0
         self._registry = registry
         self._publish = publish
         self._answer = answer
@@ -115,7 +119,7 @@ class ToolRunner:
             registry, self.approvals, inject=injected, tell=self._told, parallel=limits.parallel, threads=threads
         )
         self._running: dict[str, _Running] = {}
-        self._tasks: set[asyncio.Task[Outcome]] = set()
+        self._tasks: dict[asyncio.Task[Outcome], _Running] = {}
         self._seen: dict[str, None] = {}
         self._closed = False
 
@@ -123,6 +127,16 @@ class ToolRunner:
     def pending(self) -> int:
         """How many calls have no answer yet."""
         return len(self._running)
+
+    @property
+    def late_results(self) -> int:
+        """How many results came after their call was answered; nobody was given them."""
+        return self._late_results + self._caller.late_results
+
+    @property
+    def abandoned(self) -> int:
+        """How many calls went on although they were told to stop."""
+        return self._abandoned + self._caller.abandoned
 
     def start(self, call: ToolCall) -> None:
         """Run a call in a task of its own; a call id that was started before is ignored and counted.
@@ -134,10 +148,11 @@ class ToolRunner:
             return
         self._remember(call.call_id)
         turn, tool = self._turn(), self._find(call.name)
+        same = self._attempts.count(call, turn)
         if tool is not None and not call.refused:
-            refused = self._attempts.refusal(call, tool.options, turn)
+            refused = self._attempts.refusal(call, tool.options, same)
             call = msgspec.structs.replace(call, refused=refused) if refused else call
-        running = self._running[call.call_id] = _Running(call, tool, self._clock(), turn)
+        running = self._running[call.call_id] = _Running(call, tool, self._clock(), turn, same)
         self._tell(self._publish, ToolStarted(call=call))
         if self._running.get(call.call_id) is running:  # a handler of that event may have cancelled it
             self._launch(running)
@@ -153,7 +168,9 @@ class ToolRunner:
     async def _outcome(self, call: ToolCall, calling: Callable[[], Coroutine[Any, Any, Any]]) -> Outcome:
         try:
             value = await calling()
-            return Outcome(output=encode_output(value), value=value)
+            tool = self._find(call.name)
+            limit_bytes = tool.options.max_output_bytes if tool is not None else MAX_OUTPUT_BYTES
+            return Outcome(output=encode_output(value, limit_bytes), value=value)
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -193,7 +210,9 @@ class ToolRunner:
             for running in list(self._running.values()):
                 closed = ToolError(f"{running.call.name!r} gave no result: the session was closed")
                 self._settle(running, _failure(running.call, running.tool, closed))
-            ending = self._tasks - spare - {asyncio.current_task()}
+            for running in self._tasks.values():
+                _stop_timer(running)
+            ending = self._tasks.keys() - spare - {asyncio.current_task()}
             for task in ending:
                 task.cancel()
             if ending:
@@ -219,10 +238,13 @@ class ToolRunner:
             running.timer = loop.call_later(options.timeout_s, self._time_out, running)
         else:
             running.timer = loop.call_later(options.approval_timeout_s, self._expire, running)
-        calling = functools.partial(self._caller, call, functools.partial(self._begin, running))
+        same, twin = running.same, self._attempts.twin(running.same)
+        calling = functools.partial(self._caller, call, functools.partial(self._begin, running), twin)
         task = loop.create_task(self._outcome(call, calling), name=f"tool {call.name} {call.call_id}")
-        self._tasks.add(task)
+        self._tasks[task] = running
         running.task = task
+        if same is not None and twin is None and not call.refused:
+            same.running = task
         task.add_done_callback(functools.partial(self._task_ended, running))
 
     def _begin(self, running: _Running) -> None:
@@ -248,7 +270,11 @@ class ToolRunner:
             self._tell(self._say, call.call_id, news.text)
 
     def _task_ended(self, running: _Running, task: asyncio.Task[Outcome]) -> None:
-        self._tasks.discard(task)
+        del self._tasks[task]
+        if self._running.get(running.call.call_id) is not running:
+            _stop_timer(running)
+            self._late_results += not task.cancelled()
+            return
         if task.cancelled():
             error: BaseException | None = ToolError(f"{running.call.name!r} gave no result: it was cancelled")
         else:
@@ -264,8 +290,13 @@ class ToolRunner:
 
     def _stop(self, running: _Running, error: ToolError) -> None:
         self._settle(running, _failure(running.call, running.tool, error))
-        if running.task is not None:
-            running.task.cancel()
+        if running.task is not None and running.task.cancel() and not self._closed:
+            running.timer = asyncio.get_running_loop().call_later(_GRACE_S, self._give_up, running)
+
+    def _give_up(self, running: _Running) -> None:
+        """Count a tool that takes no notice of its cancellation; its place stays taken until it ends."""
+        self._abandoned += 1
+        logger.warning("tool %s goes on although it was cancelled", one_line(running.call.name, limit=64))
 
     def _settle(self, running: _Running, outcome: Outcome) -> None:
         """Answer a call, unless it was answered before."""
@@ -273,8 +304,7 @@ class ToolRunner:
         if self._running.get(call.call_id) is not running:
             return
         del self._running[call.call_id]
-        if running.timer is not None:
-            running.timer.cancel()
+        _stop_timer(running)
         duration_ms = (self._clock() - running.started_s) * 1000
         if outcome.error is None:
             logger.debug("tool %s done in %.1f ms (%s)", call.name, duration_ms, call.call_id)
@@ -302,6 +332,11 @@ class ToolRunner:
             listener(*news)
         except Exception:
             logger.exception("%r failed on %s", listener, type(news[0]).__name__)
+
+
+def _stop_timer(running: _Running) -> None:
+    if running.timer is not None:
+        running.timer.cancel()
 
 
 def _failure(call: ToolCall, tool: Tool | None, error: BaseException) -> Outcome:

@@ -306,10 +306,38 @@ def test_calls_beyond_a_limit_are_started_with_the_reason_why_they_must_not_run(
         refused.append(batches.begin(call, None, now))
     assert [number for number, reason in enumerate(refused) if "in one response" in reason] == [16, 33, 50, 67]
     assert [number for number, reason in enumerate(refused) if "in a minute" in reason] == [63, 64, 65, 66, 68, 69]
-    other = ToolCall(call_id="other", name="f", arguments="{}", response_id="resp_8")
-    assert batches.begin(other, Turn(started_s=0.0), now) == "", "a new turn counts anew"
     late = ToolCall(call_id="late", name="f", arguments="{}", response_id="resp_9")
     assert batches.begin(late, None, 60.0) == ""
+
+
+def test_the_calls_of_a_minute_count_over_turns_and_connections() -> None:
+    """B33: a model that begins turn after turn is no slower a run-away; a second later there is room for one more."""
+    refused, before = list[str](), Batches(ToolLimits())
+    for number in range(500):  # twenty in each second
+        if number % 50 == 0:  # each time another turn; and another session of the server, as after a rotation
+            turn, batches = Turn(started_s=number / 20), Batches(ToolLimits())
+            batches.go_on_from(before)
+            before = batches
+        call = ToolCall(call_id=f"c{number}", name="f", arguments="{}", response_id=f"resp_{number}")
+        refused.append(batches.begin(call, turn, number / 20))
+    assert refused[:60] == [""] * 60
+    assert all("60 tool calls in a minute" in reason for reason in refused[60:])
+    late = ToolCall(call_id="late", name="f", arguments="{}", response_id="resp_late")
+    assert batches.begin(late, turn, 59.99) and not batches.begin(late, turn, 60.0)
+
+
+def test_a_call_id_in_another_item_is_known_and_counted() -> None:
+    """B31: the three events that show one item are one; a later response may use the id, too."""
+    batches = Batches(ToolLimits())
+
+    def shown(item_id: str, response_id: str = "resp_1") -> ToolCall:
+        return ToolCall(call_id="c", name="f", arguments="{}", item_id=item_id, response_id=response_id)
+
+    assert not batches.knows(shown("a"))
+    batches.begin(shown("a"), None, 0.0)
+    assert batches.knows(shown("a")) and batches.knows(shown("")) and batches.duplicates == 0
+    assert batches.knows(shown("b")) and batches.knows(shown("b")) and batches.duplicates == 1
+    assert batches.knows(shown("c", "resp_2")) and batches.duplicates == 2
 
 
 def test_a_session_remembers_a_bounded_number_of_calls() -> None:
@@ -321,8 +349,8 @@ def test_a_session_remembers_a_bounded_number_of_calls() -> None:
             batch = batches.of(str(number))
             assert batch is not None
             batch.answer(str(number), respond=True, when_done="idle")
-    assert batches.knows("0") and batches.of("0") is not None
-    assert batches.knows("4999") and not batches.knows("1")
+    known = {id: batches.knows(ToolCall(call_id=id, name="f", arguments="{}")) for id in ("0", "1", "4999")}
+    assert known == {"0": True, "1": False, "4999": True} and batches.of("0") is not None
 
 
 def test_a_tool_that_wants_no_answer_ends_the_turn_without_a_follow_up() -> None:

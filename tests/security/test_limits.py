@@ -18,7 +18,7 @@ from realtime_events.logs import LINE_CHARACTERS, logger
 from realtime_events.rest import Retry
 from realtime_events.simulator.calls import signed
 from realtime_events.testing import Peer
-from realtime_events.tools.arguments import MAX_ARGUMENTS, decode_object
+from realtime_events.tools.arguments import MAX_ARGUMENTS_BYTES, MAX_DEPTH, decode_object
 from realtime_events.tools.output import MAX_OUTPUT_BYTES, encode_output
 from realtime_events.transport import BODY_EXCERPT_BYTES, _close_reason, dial
 from realtime_events.webhooks import verify_webhook
@@ -32,12 +32,15 @@ def object_of(size: int) -> str:
     return '{"a":"' + "x" * (size - 8) + '"}'
 
 
-def test_a_tools_arguments_are_taken_up_to_64_ki_characters() -> None:
-    """B48: one more is refused before it is parsed."""
-    assert MAX_ARGUMENTS == 64 * 1024
-    assert decode_object("t", object_of(MAX_ARGUMENTS))
-    with pytest.raises(ToolArgumentsError, match="65,537 characters"):
-        decode_object("t", object_of(MAX_ARGUMENTS + 1))
+def test_a_tools_arguments_are_taken_up_to_64_kib() -> None:
+    """B48: one more byte is refused before it is parsed, and so is one more level."""
+    assert (MAX_ARGUMENTS_BYTES, MAX_DEPTH) == (64 * 1024, 32)
+    assert decode_object("t", object_of(MAX_ARGUMENTS_BYTES))
+    with pytest.raises(ToolArgumentsError, match="65,537 bytes"):
+        decode_object("t", object_of(MAX_ARGUMENTS_BYTES + 1))
+    assert decode_object("t", '{"a":' * MAX_DEPTH + "1" + "}" * MAX_DEPTH)
+    with pytest.raises(ToolArgumentsError, match="more than 32 levels"):
+        decode_object("t", '{"a":' * (MAX_DEPTH + 1) + "1" + "}" * (MAX_DEPTH + 1))
 
 
 @pytest.mark.parametrize("letter", ["x", "ä"])

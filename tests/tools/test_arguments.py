@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from realtime_events.exceptions import ToolArgumentsError
 from realtime_events.tools import Tool
-from realtime_events.tools.arguments import MAX_ARGUMENTS
+from realtime_events.tools.arguments import MAX_ARGUMENTS_BYTES, MAX_DEPTH, fingerprint
 from realtime_events.tools.registry import make_tool
 
 
@@ -146,10 +146,53 @@ def test_a_huge_value_is_shown_shortened_and_on_one_line() -> None:
 
 @pytest.mark.parametrize("over", [0, 1])
 def test_arguments_up_to_the_limit_are_taken(over: int) -> None:
-    """B30: one character more is refused with both numbers, before it is decoded."""
-    text = '{"city": "' + "x" * (MAX_ARGUMENTS - 12 + over) + '"}'
+    """B30: one byte more is refused with both numbers, before it is decoded."""
+    text = '{"city": "' + "x" * (MAX_ARGUMENTS_BYTES - 12 + over) + '"}'
     if over:
-        with pytest.raises(ToolArgumentsError, match="65,537 characters are more than the 65,536"):
+        with pytest.raises(ToolArgumentsError, match="65,537 bytes are more than the 65,536"):
             TOOL.decode("order", text)
     else:
-        assert len(TOOL.decode("order", text)["city"]) == MAX_ARGUMENTS - 12
+        assert len(TOOL.decode("order", text)["city"]) == MAX_ARGUMENTS_BYTES - 12
+
+
+@pytest.mark.parametrize("word", ["ä", "\U0001f642"])
+def test_the_limit_counts_bytes(word: str) -> None:
+    """B30: not characters, of which a text may have fewer."""
+    text = '{"city": "' + word * (MAX_ARGUMENTS_BYTES // len(word.encode())) + '"}'
+    assert len(text) < MAX_ARGUMENTS_BYTES
+    assert "65,548 bytes are more than the 65,536" in problem_of(TOOL, text)
+
+
+def test_arguments_may_be_nested_32_levels_deep() -> None:
+    """B30: one level more is refused; brackets within a string are text, and so many beside each other are not deep."""
+
+    def anything(value: Any) -> None: ...
+
+    tool = make_tool(anything)
+
+    def nested(levels: int) -> str:
+        return '{"value": ' + "[" * (levels - 1) + "]" * (levels - 1) + "}"
+
+    assert MAX_DEPTH == 32
+    assert tool.decode("anything", nested(32))
+    assert "nested more than 32 levels deep" in problem_of(tool, nested(33))
+    assert "nested more than 32 levels deep" in problem_of(tool, '{"value": ' + '{"a": ' * 900 + "1" + "}" * 901)
+    assert tool.decode("anything", '{"value": "' + '\\\\\\"[{' * 99 + '"}')["value"] == '\\"[{' * 99
+    assert tool.decode("anything", '{"value": [' + ", ".join(["[{}]"] * 99) + "]}")["value"] == [[{}]] * 99
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "are_the_same"),
+    [
+        ('{"a": 1, "b": {"c": 2, "d": 3}}', '{"b":{"d":3,"c":2},"a":1}', True),
+        ("", "{}", True),
+        ('{"a": "\\u00e4"}', '{"a":"ä"}', True),
+        ('{"a": [1, 2]}', '{"a": [2, 1]}', False),
+        ('{"a": 1', '{"a": 1', True),
+        ('{"a": 1', '{"a":1', False),
+        ('{"a": "\ud800"}', '{"a": "\ud800"}', True),
+    ],
+)
+def test_the_same_arguments_are_known_in_any_spelling(one: str, other: str, are_the_same: bool) -> None:
+    """B33: by what they say; a text that says nothing, by its letters."""
+    assert (fingerprint(one) == fingerprint(other)) is are_the_same

@@ -105,6 +105,15 @@ def test_a_result_of_exactly_the_limit_is_whole() -> None:
     assert "[cut: " in encode_output("x" * (MAX_OUTPUT_BYTES + 1))
 
 
+def test_a_tool_may_have_a_limit_of_its_own() -> None:
+    """B48: smaller or larger."""
+    assert encode_output("x" * 1_000, 1_000) == "x" * 1_000
+    cut = encode_output(["x" * 1_000], 1_000)
+    assert cut.startswith('["xxx') and "[cut: 1,004 bytes in all, which is over the limit of 1,000]" in cut
+    assert len(cut.encode()) == 1_000
+    assert len(encode_output("x" * 300_000, 400_000)) == 300_000
+
+
 class Silent(Exception):
     def __str__(self) -> str:
         raise RuntimeError

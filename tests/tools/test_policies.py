@@ -252,7 +252,7 @@ class TestAttempts:
         assert error_of(await desk.call("fail", "x", '{"how": "again"}')) == "no"
 
     async def test_one_call_may_not_come_in_response_after_response(self, desk: Desk) -> None:
-        """Three in a row; calls of one response count once, and another call in between does not help."""
+        """B33: three in a row, in whatever spelling; another call in between does not help, a new turn does."""
         runs: list[str] = []
 
         @desk.registry.tool
@@ -261,12 +261,45 @@ class TestAttempts:
             return "nothing"
 
         for number in range(5):
-            await desk.call("look", f"a{number}", '{"where":"here"}', f"resp_{number}")
-            await desk.call("look", f"b{number}", '{"where":"here"}', f"resp_{number}")
+            await desk.call("look", f"a{number}", '{"where":' + " " * number + '"here"}', f"resp_{number}")
             await desk.call("look", f"c{number}", json.dumps({"where": str(number)}), f"resp_{number}")
-        assert runs.count("here") == 6
-        assert "3 times in a row" in desk.outputs["a3"]
+        assert runs.count("here") == 3
+        assert "3 times in a row" in desk.outputs["a3"] and "3 times in a row" in desk.outputs["a4"]
         assert [where for where in runs if where != "here"] == list("01234")
+        desk.turn = object()
+        assert await desk.call("look", "again", '{"where":"here"}', "resp_9") == "nothing"
+
+    async def test_a_call_that_stops_coming_may_come_again(self, desk: Desk) -> None:
+        """B33: as when something is looked at now and then, in one long turn."""
+        runs: list[int] = []
+        desk.registry.tool(lambda: runs.append(1), name="poll")
+        for number in range(9):
+            await desk.call("poll" if number % 3 else "nothing", str(number), "{}", f"resp_{number}")
+        assert len(runs) == 6
+
+    @pytest.mark.parametrize("kind", ["read", "destructive"])
+    async def test_a_call_runs_three_times_in_one_response_too(self, desk: Desk, kind: Any) -> None:
+        """B33: one more that only reads is given the same result; any other, and one of the next response, is refused."""
+        runs: list[int] = []
+
+        @desk.registry.tool(kind=kind)
+        async def look(where: str, n: int) -> str:
+            runs.append(n)
+            return f"seen {len(runs)}"
+
+        for number in range(16):
+            fields = ['"n":1', '"where":"here"']
+            spelt = "{" + (", " if number % 3 else ",").join(fields[:: (-1) ** number]) + "}"
+            desk.start("look", str(number), spelt, "resp_1")
+        await desk.until(lambda: len(desk.outputs) == 16)
+        assert len(runs) == 3
+        others = [desk.outputs[str(number)] for number in range(3, 16)]
+        if kind == "read":
+            assert others == ["seen 3"] * 13
+        else:
+            assert all("3 times in a row" in other for other in others)
+        assert "3 times in a row" in await desk.call("look", "next", '{"where":"here","n":1}', "resp_2")
+        assert len(runs) == 3
 
     async def test_a_call_that_state_refuses_is_answered_unrun(self, desk: Desk) -> None:
         """B33: such as one beyond the limit of rounds."""

@@ -18,6 +18,7 @@ import pytest_asyncio
 
 from realtime_events.events import LocalEvent, ToolCall, ToolDone, ToolFailed, ToolProgress, ToolResult, ToolStarted
 from realtime_events.exceptions import ToolArgumentsError, ToolError, ToolNotFound, ToolTimeout
+from realtime_events.protocol.batches import ToolLimits
 from realtime_events.tools import Progress, ThreadPool, ToolRegistry, ToolRunner
 
 WAIT_S = 5
@@ -279,6 +280,14 @@ class TestFailures:
         assert "[cut: 5,000,000 bytes in all" in await desk.call("huge", call_id="a")
         assert await desk.call("surrogate", call_id="b") == "lone \ufffd"
 
+    async def test_a_result_is_cut_at_the_limit_of_its_tool(self, desk: Desk) -> None:
+        """B48: `max_output_bytes`, for a result of any type."""
+        desk.registry.tool(lambda: ["x" * 1_000], name="short", max_output_bytes=300)
+        desk.registry.tool(lambda: "x" * 300_000, name="long", max_output_bytes=400_000)
+        assert "[cut: 1,004 bytes in all" in (cut := await desk.call("short", call_id="a"))
+        assert len(cut.encode()) == 300
+        assert len(await desk.call("long", call_id="b")) == 300_000
+
     @pytest.mark.usefixtures("tools")
     async def test_a_failure_is_logged_without_arguments(self, desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
         """B48: a foreseen failure by its kind, an unexpected one with its traceback."""
@@ -424,6 +433,111 @@ class TestTimeouts:
             desk.runner.start(ToolCall(call_id=str(number), name="stuck", arguments="{}"))
         await desk.until(lambda: len(desk.answers) == 17)
         assert {answer[0] for answer in desk.answers} == {str(number) for number in range(17)}
+
+
+class TestAbandoned:
+    """B30, B46: a thread cannot be stopped; it keeps its place until it ends, and nobody waits for it."""
+
+    def make_stuck(self, desk: Desk, gate: threading.Event, name: str, alive: list[str], **options: Any) -> None:
+        def stuck() -> str:
+            alive.append(name)
+            gate.wait(WAIT_S)
+            alive.remove(name)
+            return "late"
+
+        desk.registry.tool(stuck, name=name, **{"timeout_s": SHORT_S, **options})
+
+    async def test_a_place_is_free_again_when_its_thread_has_ended(self, desk: Desk, gate: threading.Event) -> None:
+        """`max_concurrency=1` holds: what waits behind a stuck thread times out, and does not run beside it."""
+        alive: list[str] = []
+        self.make_stuck(desk, gate, "stuck", alive, max_concurrency=1)
+        for call_id in ("a", "b", "c"):
+            assert "'stuck' gave no result within 0.02 s" in await desk.call("stuck", call_id=call_id)
+        assert alive == ["stuck"] and desk.runner.abandoned == 1 and desk.runner.late_results == 0
+        gate.set()
+        async with asyncio.timeout(WAIT_S):
+            while not desk.runner.late_results:
+                await asyncio.sleep(0)
+        assert alive == []
+        desk.registry.tool(lambda: "well", name="other", max_concurrency=1)
+        assert await desk.call("other", call_id="d") == "well"
+
+    async def test_no_more_threads_live_than_calls_may_run(self, desk: Desk, gate: threading.Event) -> None:
+        """With two places, a third call waits for the two that were given up."""
+        alive: list[str] = []
+        runner = ToolRunner(desk.registry, publish=desk.publish, answer=desk.answer, limits=ToolLimits(parallel=2))
+        for name in ("one", "two", "three"):
+            self.make_stuck(desk, gate, name, alive)
+            runner.start(ToolCall(call_id=name, name=name, arguments="{}"))
+        await desk.until(lambda: len(desk.answers) == 3)
+        assert sorted(alive) == ["one", "two"]
+        runner.start(ToolCall(call_id="four", name="three", arguments="{}"))
+        await desk.until(lambda: len(desk.answers) == 4)
+        busy = "'three' is busy: 2 calls of other tools still run although their time is over; try again later"
+        assert json.loads(desk.answers[3][1])["error"] == busy
+        gate.set()
+        async with asyncio.timeout(WAIT_S):
+            while runner.late_results < 2:
+                await asyncio.sleep(0)
+        desk.registry.tool(lambda: "well", name="well")
+        runner.start(ToolCall(call_id="five", name="well", arguments="{}"))
+        await desk.until(lambda: len(desk.answers) == 5)
+        assert desk.answers[4][1] == "well"
+        await runner.close()
+
+    async def test_a_tool_that_keeps_hanging_leaves_the_others_their_places(
+        self, desk: Desk, gate: threading.Event
+    ) -> None:
+        """A quarter of all places is what its lost threads can take, however often it is called."""
+        alive: list[str] = []
+        self.make_stuck(desk, gate, "stuck", alive)
+        desk.registry.tool(lambda: "well", name="well")
+        outputs = [await desk.call("stuck", call_id=str(number)) for number in range(20)]
+        assert len(alive) == 4 == desk.runner.abandoned
+        assert all("gave no result" in output for output in outputs[:4])
+        assert all("'stuck' is busy: 4 of its calls still run" in output for output in outputs[4:])
+        assert await desk.call("well", call_id="x") == "well"
+
+    async def test_who_decides_about_approvals_takes_no_thread_from_tools(
+        self, desk: Desk, gate: threading.Event
+    ) -> None:
+        """Sixteen functions that never decide, and a sync tool still runs."""
+
+        @desk.registry.tool(approval=lambda call: gate.wait(WAIT_S), approval_timeout_s=SHORT_S)
+        async def pay() -> None: ...
+
+        desk.registry.tool(lambda: "well", name="well")
+        for number in range(16):
+            desk.runner.start(ToolCall(call_id=str(number), name="pay", arguments="{}"))
+        await desk.until(lambda: len(desk.answers) == 16)
+        assert await desk.call("well", call_id="x") == "well"
+
+    async def test_a_tool_that_takes_no_notice_of_its_end_is_counted(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """After a while, and its late result, too."""
+        monkeypatch.setattr("realtime_events.tools.runner._GRACE_S", SHORT_S)
+        release, entered = asyncio.Event(), asyncio.Event()
+
+        @desk.registry.tool
+        async def stubborn() -> str:
+            entered.set()
+            while not release.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await release.wait()
+            return "late"
+
+        desk.runner.start(ToolCall(call_id="a", name="stubborn", arguments="{}"))
+        await entered.wait()
+        desk.runner.cancel("a")
+        async with asyncio.timeout(WAIT_S):
+            while not desk.runner.abandoned:
+                await asyncio.sleep(0)
+            assert desk.runner.late_results == 0
+            release.set()
+            while not desk.runner.late_results:
+                await asyncio.sleep(0)
+        assert (desk.runner.abandoned, desk.runner.late_results, len(desk.answers)) == (1, 1, 1)
 
 
 class TestStopping:
