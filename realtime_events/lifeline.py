@@ -427,7 +427,7 @@ class Lifeline:
         Raises:
             ConnectionLostError: The new connection is lost, too.
         """
-        items = resumption.take(self.core.conversation, self._means.new_id)
+        items = resumption.take(self.core.conversation, self._means.new_id, self.core.exchange.batches.waiting)
         events = [core.create_item(item, resumption.behind.get(item.id or "", UNSET)) for item in items]
         requests = [connection.request(event, REPLAY_TIMEOUT_S) for event in events]
         outcomes = await asyncio.gather(*requests, return_exceptions=True)
@@ -446,6 +446,7 @@ class Lifeline:
         if self._is_replayed:
             before.conversation.carry_over(resumption.ids, resumption.call_ids)
             self._rename(resumption)
+            core.exchange.carry_over(before.exchange, resumption.call_ids, resumption.ids)
         core.adopt(before, same_incarnation=self._is_call)
         connection.speak_to(self._dispatcher)
         connection.take_over(old)

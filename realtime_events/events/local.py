@@ -213,10 +213,11 @@ class ToolApprovalRequested(LocalEvent, frozen=True, kw_only=True, tag="tool.app
 
 
 class ToolOrphaned(LocalEvent, frozen=True, kw_only=True, tag="tool.orphaned"):
-    """A call will never be answered: the conversation that made it has ended.
+    """A call cannot be answered where it was made: that conversation has ended.
 
-    `unknown` says that its output was written, and that the connection was lost before the server confirmed it. The
-    output is a part of the conversation that goes on.
+    Its tool works on. Where the session goes on in a fresh one, the call is said again there, and its output follows.
+    `unknown` says that its output was written before, and that the connection was lost before the server confirmed it;
+    then both are a part of the conversation that goes on.
     """
 
     call: ToolCall
@@ -256,6 +257,17 @@ class HandlerLagging(LocalEvent, frozen=True, kw_only=True, tag="handler.lagging
     pending: int
     max_pending: int
     dropped: int = 0
+
+
+class LoopBlocked(LocalEvent, frozen=True, kw_only=True, tag="loop.blocked"):
+    """Something kept the event loop for at least `blocked_ms`: nothing was read, sent or answered meanwhile.
+
+    Published when the loop is free again. `stack` says where it was found, the innermost function first, each as
+    `file:line function`.
+    """
+
+    blocked_ms: float
+    stack: tuple[str, ...] = ()
 
 
 class SendRejected(LocalEvent, frozen=True, kw_only=True, tag="send.rejected"):
@@ -308,6 +320,7 @@ LOCAL_EVENTS: tuple[type[LocalEvent], ...] = (
     HandlerFailed,
     HandlerSlow,
     HandlerLagging,
+    LoopBlocked,
     SendRejected,
     RecordingStopped,
     FrameReceived,

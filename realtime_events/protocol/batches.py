@@ -7,9 +7,12 @@ Before it: `core.py`, which hears of calls and answers; after it: `core.py` agai
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Literal
+
+import msgspec
 
 from ..events.local import ToolCall
 from .turns import Turn
@@ -78,6 +81,7 @@ class Batches:
         self._running: dict[str, Batch] = {}
         self._unsettled: dict[Batch, None] = {}
         self._times: deque[float] = deque()
+        self._orphaned: list[Batch] = []
         self.duplicates = 0
         """How many items came with the id of a call that another item had made."""
 
@@ -164,13 +168,43 @@ class Batches:
         return any(batch.turn is turn for batch in self._unsettled)
 
     def orphan(self) -> list[ToolCall]:
-        """Give every open call and forget it: the conversation that asked is gone, and nobody may be answered."""
-        orphans = [call for batch in self._unsettled for call in batch.open.values()]
+        """Give every open call and close it: the conversation that asked is gone, and nobody may be answered."""
+        self._orphaned = [replace(batch, turn=None, ended="completed") for batch in self._unsettled if batch.open]
         for batch in self._unsettled:
-            batch.open.clear()
+            batch.open = {}
         self._unsettled.clear()
         self._running.clear()
-        return orphans
+        return [call for batch in self._orphaned for call in batch.open.values()]
+
+    @property
+    def waiting(self) -> set[str]:
+        """The ids of the calls that wait for their answer, in this conversation or, of one that is gone, in another."""
+        return {call_id for batch in (*self._unsettled, *self._orphaned) for call_id in batch.open}
+
+    def take_in(self, before: Batches, call_ids: Mapping[str, str], item_ids: Mapping[str, str]) -> dict[str, str]:
+        """Go on with the calls of a conversation that is gone, as far as they were said again in this one.
+
+        Args:
+            before: The batches of that conversation.
+            call_ids: The new ids of its calls.
+            item_ids: The new ids of its items.
+
+        Returns:
+            The new ids of the calls that go on.
+        """
+        taken = dict[str, str]()
+        for batch in before._orphaned:
+            known = [call for call in batch.open.values() if call.call_id in call_ids and call.item_id in item_ids]
+            batch.open, batch.items = {}, {}
+            for call in known:
+                now_called, item_id = call_ids[call.call_id], item_ids[call.item_id]
+                taken[call.call_id] = now_called
+                batch.open[now_called] = msgspec.structs.replace(call, call_id=now_called, item_id=item_id)
+                batch.items[now_called] = {item_id}
+                self._calls[now_called] = batch
+            if known:
+                self._unsettled[batch] = None
+        return taken
 
 
 def output_item_id(call_id: str) -> str:

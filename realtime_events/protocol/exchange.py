@@ -7,6 +7,7 @@ it: `Responses`, which says when one may be asked for, and `Effects`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -50,6 +51,7 @@ class Exchange:
         self._server_begins_until = 0.0
         self._call_names: dict[str, str] = {}
         self._said_in: dict[str, Turn] = {}
+        self._now_called: dict[str, str] = {}  # by the id of a call in an earlier session
         self._unconfirmed: dict[str, tuple[local.ToolCall, Item]] = {}  # outputs that were sent, by their item's id
         self.has_progressed = False
 
@@ -340,11 +342,38 @@ class Exchange:
         for turn in dict.fromkeys(filter(None, (*turns, *self._turn_waiters))):
             self._end(turn, "cut", now, error)
         if not self._core.server_plays:  # The conversation of a call goes on without the connection.
-            self._effects.after += [local.ToolOrphaned(call=call) for call in self.batches.orphan()]
+            for call in self.batches.orphan():
+                self._finish_item(call, now)
+                self._effects.after.append(local.ToolOrphaned(call=call))
             self.keep_outputs(now)
             for output_id in list(self._unconfirmed):
                 self.doubt_output(output_id)
         return was_active
+
+    def _finish_item(self, call: local.ToolCall, now: float) -> None:
+        """Take the item of a call for whole, which the server has not said yet: its arguments are."""
+        item = Item(
+            type="function_call",
+            id=call.item_id,
+            call_id=call.call_id,
+            name=call.name,
+            arguments=call.arguments,
+            status="completed",
+        )
+        if call.item_id in self._core.conversation:
+            self._core.conversation.apply(server.ConversationItemDone(item=item), now)
+
+    def carry_over(self, before: Exchange, call_ids: Mapping[str, str], item_ids: Mapping[str, str]) -> None:
+        """Go on with the calls that were said again to this session: their tools are at work, and answer here.
+
+        Args:
+            before: The exchange of the session that is gone.
+            call_ids: The new ids of its calls.
+            item_ids: The new ids of its items.
+        """
+        taken = self.batches.take_in(before.batches, call_ids, item_ids)
+        earlier = {old: taken[id] for old, id in before._now_called.items() if id in taken}
+        self._now_called = {**earlier, **taken}
 
     def keep_outputs(self, now: float) -> bool:
         """Put the outputs that nobody has confirmed yet into the conversation, so that it goes on with what was done.
@@ -467,21 +496,22 @@ class Exchange:
 
         That is so for a second answer, and for a call whose conversation is gone.
         """
-        batch = self.batches.of(result.call_id)
+        call_id = self._now_called.get(result.call_id, result.call_id)
+        batch = self.batches.of(call_id)
         if batch is None:
             return False
-        call = batch.answer(result.call_id, respond=respond, when_done=when_done)
+        call = batch.answer(call_id, respond=respond, when_done=when_done)
         if batch.turn is not None:
             batch.turn.tool_calls.append(result)
-        for wanted in [wanted for wanted in self.responses.owed if wanted.of_call == result.call_id]:
+        for wanted in [wanted for wanted in self.responses.owed if wanted.of_call == call_id]:
             self.responses.drop(wanted)
         item = Item(
             type="function_call_output",
-            id=output_item_id(result.call_id),
-            call_id=result.call_id,
+            id=output_item_id(call_id),
+            call_id=call_id,
             output=result.output,
         )
-        self._unconfirmed[output_item_id(result.call_id)] = call, item
+        self._unconfirmed[output_item_id(call_id)] = call, item
         if len(self._unconfirmed) > REMEMBERED_OUTPUTS:
             del self._unconfirmed[next(iter(self._unconfirmed))]
         self._effects.send.append(self._core.create_item(item))
@@ -496,6 +526,7 @@ class Exchange:
 
     def say(self, call_id: str, text: str, now: float) -> None:
         """Have the assistant say a text while a call runs; unsaid if the call is answered first."""
+        call_id = self._now_called.get(call_id, call_id)
         if self.batches.of(call_id) is None:
             return
         params = ResponseCreateParams(

@@ -7,7 +7,7 @@ new ids.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -42,9 +42,14 @@ class Resumption:
     told: SessionConfig | None = None
     _refused: dict[str, None] = field(default_factory=dict[str, None])
 
-    def take(self, conversation: Conversation, new_id: Callable[[str], str]) -> list[Item]:
-        """Give the items that have to be said, with new ids; those that have one already are left out."""
-        seed = conversation.seed()
+    def take(
+        self, conversation: Conversation, new_id: Callable[[str], str], open_calls: Set[str] = frozenset()
+    ) -> list[Item]:
+        """Give the items that have to be said, with new ids; those that have one already are left out.
+
+        The tool calls of `open_calls` are among them, although their output will follow later.
+        """
+        seed = conversation.seed(open_calls)
         self.dropped, self.lost_in_flight = list(self._refused), []
         for dropped in seed.dropped:
             item = conversation.get(dropped.item_id)

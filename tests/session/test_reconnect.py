@@ -138,16 +138,17 @@ async def test_a_seeded_conversation_is_said_again_with_the_rest() -> None:
         ]
 
 
-async def test_a_tool_call_of_a_lost_session_is_reported_and_answered_nowhere() -> None:
-    """B36: its conversation is gone."""
+async def test_a_tool_call_of_a_lost_session_is_reported_said_again_and_answered_in_the_next() -> None:
+    """B36: its tool runs once, its id is new, and the model speaks of what came out."""
     from realtime_events.simulator import Call, Say, ScriptBrain, Step
 
-    rt, gate, orphans = Realtime(session=TEXT), asyncio.Event(), list[ToolOrphaned]()
+    rt, gate, orphans, runs = Realtime(session=TEXT), asyncio.Event(), list[ToolOrphaned](), list[str]()
     rt.on("tool.orphaned", orphans.append)
     started = asyncio.Event()
 
     @rt.tool
     async def slow() -> str:
+        runs.append("slow")
         started.set()
         await gate.wait()
         return "late"
@@ -160,10 +161,22 @@ async def test_a_tool_call_of_a_lost_session_is_reported_and_answered_nowhere() 
             await cut(proxy, session)
             with pytest.raises(ConnectionLostError):
                 await asking
+            await cut(proxy, session)  # Once more: it is carried on, however often.
+            spoken = asyncio.ensure_future(session.wait_for("response.done"))
+            await asyncio.sleep(0)
             gate.set()
-            assert (await session.ask("Hello?")).text == "Here I am."
-        assert len(orphans) == 1
-        assert not [e for e in received(sim, ConversationItemCreate) if e.item.type == "function_call_output"]
+            assert (await spoken).response.output[0].content[0].text == "Here I am."
+        first, *others = received(sim, ConversationItemCreate)
+        call, output = others
+        assert (first.item.type, call.item.type, output.item.type) == (
+            "message",
+            "function_call",
+            "function_call_output",
+        )
+        assert output.item.output == "late" and output.item.call_id == call.item.call_id
+        assert len({orphan.call.call_id for orphan in orphans}) == len(orphans) == 2
+        assert call.item.call_id not in {orphan.call.call_id for orphan in orphans}
+        assert runs == ["slow"]
 
 
 async def test_an_output_that_was_on_the_wire_at_a_loss_is_in_doubt_and_in_the_conversation() -> None:

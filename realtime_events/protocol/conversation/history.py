@@ -10,7 +10,7 @@ because there are many of them: State fetches the live list once (`pieces`, `arg
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any, Final
 
 from ...events import server, transcription
@@ -117,9 +117,13 @@ class Conversation:
         """
         return export.export(self.items, format, began_s=self.began_s or 0.0)
 
-    def seed(self) -> Seed:
-        """Give what to create in a fresh session, in order, and which items cannot be said again, and why."""
-        return seed(self.items)
+    def seed(self, open_calls: Set[str] = frozenset()) -> Seed:
+        """Give what to create in a fresh session, in order, and which items cannot be said again, and why.
+
+        Args:
+            open_calls: The ids of the tool calls whose output will follow; others are said with their output alone.
+        """
+        return seed(self.items, open_calls)
 
     def seed_items(self) -> list[Item]:
         """Give what to create in a fresh session, in order."""

@@ -6,7 +6,7 @@ reconnects.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import NamedTuple
 
 from ...events.items import Item
@@ -27,8 +27,8 @@ class Seed(NamedTuple):
     dropped: list[Dropped]
 
 
-def seed(items: Sequence[ConversationItem]) -> Seed:
-    """Choose what can be said again; a tool call and its output only together."""
+def seed(items: Sequence[ConversationItem], open_calls: Set[str] = frozenset()) -> Seed:
+    """Choose what can be said again; a tool call and its output only together, but for calls that are being answered."""
     again = [(item, item.to_item()) for item in items]
     calls, outputs = _places(again, "function_call"), _places(again, "function_call_output")
     chosen, dropped = Seed([], []), list[Dropped]()
@@ -36,7 +36,7 @@ def seed(items: Sequence[ConversationItem]) -> Seed:
     for place, (item, said) in enumerate(again):
         if said is None:
             dropped.append(Dropped(item.id, _why_not(item)))
-        elif item.type == "function_call" and outputs.get(item.call_id, -1) < place:
+        elif item.type == "function_call" and outputs.get(item.call_id, -1) < place and item.call_id not in open_calls:
             dropped.append(Dropped(item.id, "a tool call without its output"))
         elif item.type == "function_call_output" and calls.get(item.call_id, place) >= place:
             dropped.append(Dropped(item.id, "a tool output without its call"))
