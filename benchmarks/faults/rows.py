@@ -44,7 +44,8 @@ class Row:
     def standing(self, measured: Mapping[str, Measures]) -> Standing:
         """Says how this package stands among all that were measured."""
         ours = self.score(measured[OURS])
-        best = min(self.score(measures) for client, measures in measured.items() if client != OURS)
+        others = [self.score(measures) for client, measures in measured.items() if client != OURS]
+        best = min(others, default=math.inf)
         if ours < best - self.slack:
             return "first"
         return "equal" if ours <= best + self.slack else "behind"
@@ -268,8 +269,6 @@ ROWS = (
         compared="answered once, else reported, else only the end is told, else answered wrongly",
         score=_unanswered,
         tell=_tell_tool,
-        note="A call that was open is reported by `tool.orphaned` and left to the application; it is not said again in "
-        "the new session, where it could be answered.",
     ),
     Row(
         scene="storm",
