@@ -11,14 +11,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Set
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from .events.base import Event
+from msgspec import structs
+
+from .events.base import DeltaEvent, Event
 from .events.local import FrameReceived, HandlerFailed, HandlerLagging, HandlerSlow
 from .exceptions import ConfigurationError
 from .handlers import Place, Registration, event_name, key_matches
 from .invocation import is_failure, plain_call
-from .lanes import Lane, LatestLane
+from .lanes import Inbox, Lane, LatestLane
 from .logs import logger
 from .streams import Stream, Subscriber, Subscription, Wait, within
 from .tools.threads import ThreadPool
@@ -58,9 +61,10 @@ class Dispatcher:
         self.middlewares = emitter.middlewares
         self.threads = ThreadPool(MOST_THREADS, name="handler")
         self.pressure = False
+        self.dropped_deltas = 0
         self.tapped = False
         self.table: dict[type[Event] | str, tuple[Put, ...]] = {}
-        self._lanes: dict[Registration, Put] = {}
+        self._lanes: dict[Registration, tuple[Put, ...]] = {}
         self._subscribers: dict[Subscriber, None] = {}
         self._tasks: dict[asyncio.Task[None], Lane] = {}
         self._finished = False
@@ -114,8 +118,11 @@ class Dispatcher:
             return ()
         name = kind if isinstance(kind, str) else event_name(kind)
         handlers = [r for r in self.emitter.registrations() if r.matches(name) and self._can_tell(r, kind)]
-        puts = [self._lane_of(r) for r in handlers]
-        puts += [s.put for s in self._subscribers if any(key_matches(key, name) for key in s.keys)]
+        ways = [self._lane_of(r) for r in handlers]
+        ways += [_ways_to(s) for s in self._subscribers if any(key_matches(key, name) for key in s.keys)]
+        puts = [put for put, *_ in ways]
+        if not isinstance(kind, str) and _carries_audio(kind):  # Which is put first, and weighed then.
+            puts += [weigh for _, *weighed in ways for weigh in weighed]
         self.table[kind] = tuple(puts)
         if not puts and not isinstance(kind, str) and kind is not FrameReceived:
             self._hint(name, kind)
@@ -146,11 +153,13 @@ class Dispatcher:
             raise ConfigurationError(f"{registration.place} asks for a session, and this event belongs to none")
         return False
 
-    def _lane_of(self, registration: Registration) -> Put:
-        put = self._lanes.get(registration)
-        if put is None:
-            put = self._lanes[registration] = _guarded(self, registration, _delivery(self, registration))
-        return put
+    def _lane_of(self, registration: Registration) -> tuple[Put, ...]:
+        """Give how events are put into a handler's lane, and how audio in it is weighed, where it can gather."""
+        ways = self._lanes.get(registration)
+        if ways is None:
+            put, *weigh = _delivery(self, registration)
+            ways = self._lanes[registration] = (_guarded(self, registration, put), *weigh)
+        return ways
 
     # Streams and waits.
 
@@ -256,14 +265,27 @@ class Dispatcher:
         self.emitter.detach(self)
 
 
-def _delivery(dispatcher: Dispatcher, registration: Registration) -> Put:
-    """Give the `put` of a registration's kind of delivery."""
+def _delivery(dispatcher: Dispatcher, registration: Registration) -> tuple[Put, ...]:
+    """Give the `put` of a registration's kind of delivery, and the `weigh` if events can gather in it."""
     if registration.delivery == "inline":
-        return plain_call(dispatcher, registration)
+        return (plain_call(dispatcher, registration),)
     if registration.delivery == "latest":
-        return LatestLane(dispatcher, registration).put
+        return (LatestLane(dispatcher, registration).put,)
     width = registration.max_pending if registration.delivery == "concurrent" else 1
-    return Lane(dispatcher, registration, width=width).put
+    lane = Lane(dispatcher, registration, width=width)
+    return lane.put, lane.weigh
+
+
+def _ways_to(subscriber: Subscriber) -> tuple[Put, ...]:
+    return (subscriber.put, subscriber.weigh) if isinstance(subscriber, Inbox) else (subscriber.put,)
+
+
+@cache
+def _carries_audio(kind: type[Event]) -> bool:
+    """Say whether events of a class bring pieces of audio."""
+    if not issubclass(kind, DeltaEvent):
+        return False
+    return any(field.name == "delta" and field.type is bytes for field in structs.fields(kind))
 
 
 def _guarded(dispatcher: Dispatcher, registration: Registration, put: Put) -> Put:

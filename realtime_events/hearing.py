@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 AUDIO_KEYS = ("response.output_audio.delta",)
 AUDIO_MAX_PENDING = 10_000
+AUDIO_MAX_PENDING_BYTES = 32 * 1024 * 1024  # eleven minutes at 24 kHz: it comes faster than anybody can hear it
 REMEMBERED_ITEMS = 16
 
 
@@ -45,6 +46,8 @@ class Chunks(Subscription):
         received_ms: Gives how much of an item has come, this delta included, whoever listened by then; 0 if it is
             unknown, as for an item of an out-of-band response.
     """
+
+    max_pending_bytes = AUDIO_MAX_PENDING_BYTES
 
     __slots__ = ("_bytes_per_ms", "_end_bytes", "_received_ms")
 

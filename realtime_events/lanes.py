@@ -4,9 +4,12 @@ Owns the bound: what is said at 80 %, what is dropped when full. Knows no wire e
 for which event. Before it: the dispatcher, which puts events in and never awaits; after it: the user's handler, by way
 of `invocation.py`.
 
-A lane starts with its first event, holds no task while idle, and keeps its events in order. When it is full it drops
-its oldest deltas and counts them; nothing else is ever dropped: a lane that is full of other events ends the session
-and says why.
+A lane starts with its first event, holds no task while idle, and keeps its events in order. When it is full, of events
+or of the bytes of deltas, it drops its oldest deltas and counts them; nothing else is ever dropped: a lane that is full
+of other events ends the session and says why.
+
+Bytes are weighed where audio comes in, and only there: text is small, and it is the many. What a lane hands out it does
+not weigh again; so what came in is added up, and what really waits is reckoned before anything is made of the sum.
 """
 
 from __future__ import annotations
@@ -28,12 +31,25 @@ if TYPE_CHECKING:
 log = logger("handlers")
 
 LAGGING_SHARE = 0.8
+MAX_PENDING_BYTES = 8 * 1024 * 1024
 
 
 class Inbox:
     """A bounded queue: warns at 80 %, drops its oldest deltas when full, overflows when it holds nothing to drop."""
 
-    __slots__ = ("_dispatcher", "_full", "_lagging", "_warn_at", "dropped", "max_pending", "place", "queue")
+    max_pending_bytes = MAX_PENDING_BYTES
+
+    __slots__ = (
+        "_dispatcher",
+        "_full",
+        "_lagging",
+        "_warn_at",
+        "_weight_bytes",
+        "dropped",
+        "max_pending",
+        "place",
+        "queue",
+    )
 
     def __init__(self, dispatcher: Dispatcher, place: Place, max_pending: int) -> None:
         self._dispatcher = dispatcher
@@ -41,6 +57,7 @@ class Inbox:
         self.max_pending = max_pending
         self.queue: deque[Any] = deque()
         self.dropped = 0
+        self._weight_bytes = 0
         self._warn_at = max(1, int(max_pending * LAGGING_SHARE))
         self._lagging = False
         self._full = False
@@ -50,9 +67,15 @@ class Inbox:
         self._dispatcher.pressure = True
         if len(self.queue) > self.max_pending:
             self._make_room()
-        if not self._lagging:
-            self._lagging = True
-            self._report()
+        self._lag()
+
+    def weigh(self, event: Any) -> None:
+        """Take note of how heavy an audio delta was that has been put; keep the queue within its bytes."""
+        self._weight_bytes += len(event.delta)
+        if self._weight_bytes > LAGGING_SHARE * self.max_pending_bytes:
+            self._weight_bytes = sum(map(_weight_of, self.queue))
+            if self._weight_bytes > LAGGING_SHARE * self.max_pending_bytes:
+                self._heavy()
 
     def caught_up(self) -> None:
         """Report the end of a lag that cost events, once the queue is empty again."""
@@ -76,14 +99,49 @@ class Inbox:
         for index, event in enumerate(self.queue):
             if isinstance(event, DeltaEvent):
                 del self.queue[index]
-                self.dropped += 1
+                self._count_dropped(1)
                 break
         if self._dispatcher.close_when_full or len(self.queue) > self.max_pending:
-            if not self._full:
-                self._full = True
-                log.error("the lane of %s is full", self.place)
-            # Without the file: the reason goes to the server in the CLOSE frame.
-            self._dispatcher.overflow(f"{self.place.name} holds {len(self.queue):,} unhandled events")
+            self._overflow(f"{len(self.queue):,} unhandled events")
+
+    def _heavy(self) -> None:
+        """Deal with a queue over 80 % of its bytes, as with one of too many events."""
+        self._dispatcher.pressure = True
+        if self._weight_bytes > self.max_pending_bytes:
+            self._lighten()
+            if self._dispatcher.close_when_full:
+                self._overflow(f"{self._weight_bytes:,} bytes of unhandled audio")
+        self._lag()
+
+    def _lighten(self) -> None:
+        """Drop the oldest deltas until the rest is light enough; the newest event stays, however heavy it is."""
+        kept: list[Any] = []
+        newest = self.queue[-1]
+        for event in self.queue:
+            weight = _weight_of(event) if self._weight_bytes > self.max_pending_bytes and event is not newest else 0
+            if weight:
+                self._weight_bytes -= weight
+            else:
+                kept.append(event)
+        self._count_dropped(len(self.queue) - len(kept))
+        self.queue.clear()  # In place: a running task holds this queue.
+        self.queue.extend(kept)
+
+    def _count_dropped(self, count: int) -> None:
+        self.dropped += count
+        self._dispatcher.dropped_deltas += count
+
+    def _overflow(self, what: str) -> None:
+        if not self._full:
+            self._full = True
+            log.error("the lane of %s is full", self.place)
+        # Without the file: the reason goes to the server in the CLOSE frame.
+        self._dispatcher.overflow(f"{self.place.name} holds {what}")
+
+    def _lag(self) -> None:
+        if not self._lagging:
+            self._lagging = True
+            self._report()
 
     def _report(self) -> None:
         self._dispatcher.report(
@@ -99,6 +157,13 @@ class Inbox:
 
 def _is_delta_of(event: Any, response_ids: Set[str]) -> bool:
     return isinstance(event, DeltaEvent) and getattr(event, "response_id", None) in response_ids
+
+
+def _weight_of(event: Any) -> int:
+    """Give how many bytes, or characters, a delta carries; nothing else has a weight."""
+    if not isinstance(event, DeltaEvent):
+        return 0
+    return len(getattr(event, "delta", None) or getattr(event, "audio", b""))
 
 
 class Lane(Inbox):

@@ -8,6 +8,7 @@ import logging
 import tracemalloc
 from typing import Any
 
+import msgspec
 import pytest
 
 from realtime_events import Realtime
@@ -19,6 +20,7 @@ from realtime_events.events import (
     HandlerLagging,
     HandlerSlow,
     InputAudioBufferSpeechStarted,
+    InputAudioBufferSpeechStopped,
     ResponseOutputAudioDelta,
     ResponseOutputTextDelta,
     UnknownEvent,
@@ -388,6 +390,80 @@ async def test_ten_minutes_of_audio_against_a_stalled_handler_stay_under_a_set_b
         await session.wait_for("handler.lagging")
     assert held_bytes < 7_000_000
     assert lags[-1].dropped == 6_000 - 1_000 - 1
+
+
+@pytest.mark.parametrize("delivery", ["ordered", "stream"])
+async def test_a_queue_is_bounded_by_the_bytes_of_its_deltas_too(delivery: Any) -> None:
+    """B04: 900 deltas of 200 kB are 180 MB; 41 of them are 8 MiB. The oldest go, counted, and everything else stays."""
+    rt, peer, gate, seen, lags = Realtime(), Peer(), asyncio.Event(), list[Any](), []
+    rt.on("handler.lagging", lags.append)
+
+    async def stuck(event: Any) -> None:
+        await gate.wait()
+        seen.append(getattr(event, "item_id", "") if isinstance(event, ResponseOutputAudioDelta) else event.type)
+
+    heard = ("response.output_audio.delta", "input_audio_buffer.speech_stopped")
+    if delivery != "stream":
+        rt.on(*heard, delivery=delivery)(stuck)
+    async with asyncio.timeout(30), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session:
+        waiting = session.stream(*heard)
+        if delivery != "stream":
+            await waiting.aclose()
+        tracemalloc.start()
+        audio = ResponseOutputAudioDelta(response_id="r", item_id="", delta=b"\0" * 200_000)
+        for number in range(90):
+            events = [msgspec.structs.replace(audio, item_id=str(10 * number + n)) for n in range(10)]
+            peer.say(InputAudioBufferSpeechStopped(item_id="i", audio_end_ms=1), *events, SPEECH)
+            await session.wait_for("input_audio_buffer.speech_started")
+        held_bytes, _peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        gate.set()
+        if delivery == "stream":
+            while len(seen) < 90 + 41:
+                await stuck(await anext(waiting))
+        while seen.count("input_audio_buffer.speech_stopped") < 90 or seen[-1] != "899":
+            await asyncio.sleep(0)
+        assert session._dispatcher.dropped_deltas in (900 - 41, 900 - 42)
+    assert held_bytes < 12_000_000
+    ids = [int(one) for one in seen if one.isdigit()]
+    assert ids[-41:] == list(range(859, 900)) and len(ids) <= 42
+    assert lags[0].dropped == 0 and sum(lag.dropped for lag in lags) in (900 - 41, 900 - 42)
+
+
+async def test_a_handler_that_keeps_up_with_heavy_audio_loses_nothing() -> None:
+    """B04: the reader yields when a lane gets heavy; a delta that is heavier than the bound alone is whole."""
+    rt, peer, sizes = Realtime(), Peer(), list[int]()
+
+    @rt.on("response.output_audio.delta")
+    async def keeps_up(event: Any) -> None:
+        await asyncio.sleep(0)
+        sizes.append(len(event.delta))
+
+    audio = ResponseOutputAudioDelta(response_id="r", item_id="i", delta=b"\0" * 1_000_000)
+    async with asyncio.timeout(30), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session:
+        peer.say(*[audio] * 40)
+        while len(sizes) < 40 and not session._dispatcher.dropped_deltas:
+            await asyncio.sleep(0)
+        peer.say(msgspec.structs.replace(audio, delta=b"\0" * 9_000_000))
+        while len(sizes) < 41 and not session._dispatcher.dropped_deltas:
+            await asyncio.sleep(0)
+    assert sizes == [1_000_000] * 40 + [9_000_000]
+
+
+async def test_on_request_a_heavy_lane_ends_the_session() -> None:
+    """B04: `on_full="close"`."""
+    rt, peer, gate = Realtime(), Peer(), asyncio.Event()
+
+    @rt.on("response.output_audio.delta")
+    async def stuck(event: Any) -> None:
+        await gate.wait()
+
+    audio = ResponseOutputAudioDelta(response_id="r", item_id="i", delta=b"\0" * 1_000_000)
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, on_full="close") as session:
+        peer.say(*[audio] * 20)
+        ending = await session.wait_closed()
+        gate.set()
+    assert ending.code == 1011 and "stuck" in ending.reason and "bytes of unhandled audio" in ending.reason
 
 
 # ── failures of every kind, and the end ──────────────────────────────────────────────────────────────────────────────

@@ -279,7 +279,7 @@ class TestAttempts:
 
     @pytest.mark.parametrize("kind", ["read", "destructive"])
     async def test_a_call_runs_three_times_in_one_response_too(self, desk: Desk, kind: Any) -> None:
-        """B33: one more that only reads is given the same result; any other, and one of the next response, is refused."""
+        """B33: one more that only reads gets the same result; any other, and one of the next response, is refused."""
         runs: list[int] = []
 
         @desk.registry.tool(kind=kind)
