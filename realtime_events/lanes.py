@@ -163,7 +163,8 @@ def _weight_of(event: Any) -> int:
     """Give how many bytes, or characters, a delta carries; nothing else has a weight."""
     if not isinstance(event, DeltaEvent):
         return 0
-    return len(getattr(event, "delta", None) or getattr(event, "audio", b""))
+    payload: Any = getattr(event, "delta", None) or getattr(event, "audio", b"")
+    return len(payload)
 
 
 class Lane(Inbox):
