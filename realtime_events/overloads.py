@@ -54,6 +54,7 @@ from .events import (
     InputAudioBufferSpeechStarted,
     InputAudioBufferSpeechStopped,
     InputAudioBufferTimeoutTriggered,
+    LoopBlocked,
     MalformedEvent,
     McpListToolsCompleted,
     McpListToolsFailed,
@@ -289,6 +290,8 @@ HandlerSlowTarget: TypeAlias = Literal["handler.slow"] | type[HandlerSlow]
 HandlerSlowHandler = TypeVar("HandlerSlowHandler", bound=Handler[HandlerSlow])
 HandlerLaggingTarget: TypeAlias = Literal["handler.lagging"] | type[HandlerLagging]
 HandlerLaggingHandler = TypeVar("HandlerLaggingHandler", bound=Handler[HandlerLagging])
+LoopBlockedTarget: TypeAlias = Literal["loop.blocked"] | type[LoopBlocked]
+LoopBlockedHandler = TypeVar("LoopBlockedHandler", bound=Handler[LoopBlocked])
 SendRejectedTarget: TypeAlias = Literal["send.rejected"] | type[SendRejected]
 SendRejectedHandler = TypeVar("SendRejectedHandler", bound=Handler[SendRejected])
 RecordingStoppedTarget: TypeAlias = Literal["recording.stopped"] | type[RecordingStopped]
@@ -317,7 +320,7 @@ TranslationSessionUpdatedTarget: TypeAlias = type[translation.SessionUpdated]
 TranslationSessionUpdatedHandler = TypeVar("TranslationSessionUpdatedHandler", bound=Handler[translation.SessionUpdated])
 TranslationSessionUpdateTarget: TypeAlias = type[translation.SessionUpdate]
 TranslationSessionUpdateHandler = TypeVar("TranslationSessionUpdateHandler", bound=Handler[translation.SessionUpdate])
-EventName: TypeAlias = Literal["error", "session.created", "transcription_session.created", "session.updated", "transcription_session.updated", "rate_limits.updated", "conversation.created", "conversation.item.added", "conversation.item.created", "conversation.item.done", "conversation.item.retrieved", "conversation.item.truncated", "conversation.item.deleted", "conversation.item.input_audio_transcription.delta", "conversation.item.input_audio_transcription.segment", "conversation.item.input_audio_transcription.completed", "conversation.item.input_audio_transcription.failed", "input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped", "input_audio_buffer.timeout_triggered", "input_audio_buffer.committed", "input_audio_buffer.cleared", "input_audio_buffer.dtmf_event_received", "output_audio_buffer.started", "output_audio_buffer.stopped", "output_audio_buffer.cleared", "response.created", "response.done", "response.output_item.added", "response.output_item.done", "response.content_part.added", "response.content_part.done", "response.output_text.delta", "response.text.delta", "response.output_text.done", "response.text.done", "response.output_audio.delta", "response.audio.delta", "response.output_audio.done", "response.audio.done", "response.output_audio_transcript.delta", "response.audio_transcript.delta", "response.output_audio_transcript.done", "response.audio_transcript.done", "response.function_call_arguments.delta", "response.function_call_arguments.done", "mcp_list_tools.in_progress", "mcp_list_tools.completed", "mcp_list_tools.failed", "response.mcp_call_arguments.delta", "response.mcp_call_arguments.done", "response.mcp_call.in_progress", "response.mcp_call.completed", "response.mcp_call.failed", "session.update", "transcription_session.update", "input_audio_buffer.append", "input_audio_buffer.commit", "input_audio_buffer.clear", "output_audio_buffer.clear", "conversation.item.create", "conversation.item.retrieve", "conversation.item.truncate", "conversation.item.delete", "response.create", "response.cancel", "connection.opened", "connection.lost", "connection.restored", "connection.closed", "connection.stalled", "session.expiring", "session.rotated", "turn.started", "turn.done", "audio.flush", "audio.gap", "audio.lagging", "speech.interrupted", "tool.started", "tool.progress", "tool.done", "tool.failed", "tool.approval_requested", "tool.orphaned", "tool.loop_stopped", "handler.failed", "handler.slow", "handler.lagging", "send.rejected", "recording.stopped", "frame.received", "event.malformed", "event.unknown", "session.closed", "session.input_transcript.delta", "session.output_transcript.delta", "session.output_audio.delta", "session.input_audio_buffer.append", "session.close"]
+EventName: TypeAlias = Literal["error", "session.created", "transcription_session.created", "session.updated", "transcription_session.updated", "rate_limits.updated", "conversation.created", "conversation.item.added", "conversation.item.created", "conversation.item.done", "conversation.item.retrieved", "conversation.item.truncated", "conversation.item.deleted", "conversation.item.input_audio_transcription.delta", "conversation.item.input_audio_transcription.segment", "conversation.item.input_audio_transcription.completed", "conversation.item.input_audio_transcription.failed", "input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped", "input_audio_buffer.timeout_triggered", "input_audio_buffer.committed", "input_audio_buffer.cleared", "input_audio_buffer.dtmf_event_received", "output_audio_buffer.started", "output_audio_buffer.stopped", "output_audio_buffer.cleared", "response.created", "response.done", "response.output_item.added", "response.output_item.done", "response.content_part.added", "response.content_part.done", "response.output_text.delta", "response.text.delta", "response.output_text.done", "response.text.done", "response.output_audio.delta", "response.audio.delta", "response.output_audio.done", "response.audio.done", "response.output_audio_transcript.delta", "response.audio_transcript.delta", "response.output_audio_transcript.done", "response.audio_transcript.done", "response.function_call_arguments.delta", "response.function_call_arguments.done", "mcp_list_tools.in_progress", "mcp_list_tools.completed", "mcp_list_tools.failed", "response.mcp_call_arguments.delta", "response.mcp_call_arguments.done", "response.mcp_call.in_progress", "response.mcp_call.completed", "response.mcp_call.failed", "session.update", "transcription_session.update", "input_audio_buffer.append", "input_audio_buffer.commit", "input_audio_buffer.clear", "output_audio_buffer.clear", "conversation.item.create", "conversation.item.retrieve", "conversation.item.truncate", "conversation.item.delete", "response.create", "response.cancel", "connection.opened", "connection.lost", "connection.restored", "connection.closed", "connection.stalled", "session.expiring", "session.rotated", "turn.started", "turn.done", "audio.flush", "audio.gap", "audio.lagging", "speech.interrupted", "tool.started", "tool.progress", "tool.done", "tool.failed", "tool.approval_requested", "tool.orphaned", "tool.loop_stopped", "handler.failed", "handler.slow", "handler.lagging", "loop.blocked", "send.rejected", "recording.stopped", "frame.received", "event.malformed", "event.unknown", "session.closed", "session.input_transcript.delta", "session.output_transcript.delta", "session.output_audio.delta", "session.input_audio_buffer.append", "session.close"]
 KnownTarget: TypeAlias = EventName | type[Event] | Collection[EventName | type[Event]]
 Target: TypeAlias = str | type[Event] | Collection[str | type[Event]]
 AnyHandler = TypeVar("AnyHandler", bound=Handler[Any])
@@ -484,6 +487,8 @@ class On(Protocol):
     def __call__(self, target: HandlerSlowTarget, /, *, when: When[HandlerSlow] = None, **how: Unpack[How]) -> Callable[[HandlerSlowHandler], HandlerSlowHandler]: ...
     @overload
     def __call__(self, target: HandlerLaggingTarget, /, *, when: When[HandlerLagging] = None, **how: Unpack[How]) -> Callable[[HandlerLaggingHandler], HandlerLaggingHandler]: ...
+    @overload
+    def __call__(self, target: LoopBlockedTarget, /, *, when: When[LoopBlocked] = None, **how: Unpack[How]) -> Callable[[LoopBlockedHandler], LoopBlockedHandler]: ...
     @overload
     def __call__(self, target: SendRejectedTarget, /, *, when: When[SendRejected] = None, **how: Unpack[How]) -> Callable[[SendRejectedHandler], SendRejectedHandler]: ...
     @overload
@@ -670,6 +675,8 @@ class On(Protocol):
     def __call__(self, target: HandlerSlowTarget, handler: Handler[HandlerSlow], /, *, when: When[HandlerSlow] = None, **how: Unpack[How]) -> Handler[HandlerSlow]: ...
     @overload
     def __call__(self, target: HandlerLaggingTarget, handler: Handler[HandlerLagging], /, *, when: When[HandlerLagging] = None, **how: Unpack[How]) -> Handler[HandlerLagging]: ...
+    @overload
+    def __call__(self, target: LoopBlockedTarget, handler: Handler[LoopBlocked], /, *, when: When[LoopBlocked] = None, **how: Unpack[How]) -> Handler[LoopBlocked]: ...
     @overload
     def __call__(self, target: SendRejectedTarget, handler: Handler[SendRejected], /, *, when: When[SendRejected] = None, **how: Unpack[How]) -> Handler[SendRejected]: ...
     @overload
@@ -868,6 +875,8 @@ class WaitFor(Protocol):
     @overload
     def __call__(self, target: HandlerLaggingTarget, /, *, when: When[HandlerLagging] = None, timeout: float | None = None) -> Coroutine[Any, Any, HandlerLagging]: ...
     @overload
+    def __call__(self, target: LoopBlockedTarget, /, *, when: When[LoopBlocked] = None, timeout: float | None = None) -> Coroutine[Any, Any, LoopBlocked]: ...
+    @overload
     def __call__(self, target: SendRejectedTarget, /, *, when: When[SendRejected] = None, timeout: float | None = None) -> Coroutine[Any, Any, SendRejected]: ...
     @overload
     def __call__(self, target: RecordingStoppedTarget, /, *, when: When[RecordingStopped] = None, timeout: float | None = None) -> Coroutine[Any, Any, RecordingStopped]: ...
@@ -1062,6 +1071,8 @@ class StreamOf(Protocol):
     def __call__(self, target: HandlerSlowTarget, /, *, when: When[HandlerSlow] = None, max_pending: int = ...) -> Stream[HandlerSlow]: ...
     @overload
     def __call__(self, target: HandlerLaggingTarget, /, *, when: When[HandlerLagging] = None, max_pending: int = ...) -> Stream[HandlerLagging]: ...
+    @overload
+    def __call__(self, target: LoopBlockedTarget, /, *, when: When[LoopBlocked] = None, max_pending: int = ...) -> Stream[LoopBlocked]: ...
     @overload
     def __call__(self, target: SendRejectedTarget, /, *, when: When[SendRejected] = None, max_pending: int = ...) -> Stream[SendRejected]: ...
     @overload

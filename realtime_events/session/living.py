@@ -17,6 +17,7 @@ from ..exceptions import RealtimeError
 from ..logs import logger
 from ..protocol.conversation import Conversation, Dropped
 from ..vigil import Vigil
+from ..watch import Watch
 from .configuring import says_something
 from .editing import Editing
 from .listening import Listening
@@ -57,6 +58,8 @@ class Living(Talking, Sounding, Editing, Renewing, Listening):
             ServerError: The server refused the configuration.
             TimeoutError: The server did not answer in time.
         """
+        if self._options.watch_loop:
+            Watch.of_this_loop().join(self._dispatcher)
         try:
             await self._connect()
             await self._set_up()
@@ -175,3 +178,4 @@ class Living(Talking, Sounding, Editing, Renewing, Listening):
             self._runner.close(spare=self._spared),
             self._dispatcher.finish(LANE_GRACE_S, self._spared),
         )
+        Watch.of_this_loop().leave(self._dispatcher)
