@@ -135,9 +135,9 @@ class Speech:
     @property
     def is_gated(self) -> bool:
         """Whether the user is not to be heard now, because the assistant is."""
-        if self.gate == "open" and not self._core.is_protected:
+        if self.gate == "open" and not self._core.voice.is_protected:
             return False
-        return self._core.mic_is_gated(self._clock(), half_duplex=self.gate == "half_duplex")
+        return self._core.voice.gates_mic(self._clock(), half_duplex=self.gate == "half_duplex")
 
     def _in_wire_format(self, audio: bytes, source: AudioFormat | None) -> bytes:
         wire = self.format

@@ -117,7 +117,7 @@ class Vigil:
 
     def _act_on_a_stall(self, now: float) -> None:
         if self._options.on_stall == "cancel":
-            self._line.core.interrupt(now, force=True)
+            self._line.core.voice.interrupt(now, force=True)
             self._line.connection.carry_out()
         elif self._options.on_stall == "reconnect":
             self._line.connection.abort()

@@ -1,7 +1,7 @@
 """State: what a session knows, and what follows from each event.
 
-Owns the session's configuration, the matching of answers to requests, and what an interruption means; conducts the
-machines beside it: the exchange of turns, the output of deltas, the conversation, the playback, the usage. Pure: no
+Owns the session's configuration and the matching of answers to requests; conducts the machines beside it: the exchange
+of turns, the assistant's voice, the output of deltas, the conversation, the playback, the usage. Pure: no
 loop, socket, clock, randomness or log; times and ids are passed in. Before it: canonical (GA) server events and the
 session's commands; after it: `Effects`, which the session carries out.
 
@@ -33,9 +33,10 @@ from .hosted import HostedMcp
 from .output import BYTES_PER_MS, SWALLOW, Clock, Output
 from .rate_limits import RateLimits, wait_of
 from .requests import Request, Requests, server_error
-from .responses import Policy, Wanted
-from .turns import RunningResponse, Turn
+from .responses import Policy
+from .turns import Turn
 from .usage import SessionUsage
+from .voice import Voice
 
 __all__ = ["QUIET", "SWALLOW", "TABLE", "Clock", "Core", "Effects"]
 
@@ -111,11 +112,10 @@ class Core:
             playback=None if server_plays else self.playback,
             retain_audio_bytes=retain_audio_bytes,
         )
+        self.voice = Voice(self)
         self._splits_items = splits_items
         self.server_plays = server_plays
-        self.playing_response = ""  # The one that the other side of a call hears.
         self._items: dict[str, None] = {}
-        self._protected: set[str] = set()
 
     @property
     def turn(self) -> Turn | None:
@@ -151,7 +151,7 @@ class Core:
         if isinstance(event, client.ConversationItemTruncate):
             return self.requests.attach(event, waiter)
         if isinstance(event, client.OutputAudioBufferClear):
-            return bool(self.playing_response) and self.requests.attach(event, waiter)
+            return bool(self.voice.playing_response) and self.requests.attach(event, waiter)
         if isinstance(event, client.ResponseCancel):
             running = self.exchange.responses.running.get(event.response_id or "")
             if running is not None:
@@ -233,83 +233,11 @@ class Core:
             self.exchange.follow_up(now)
         return answer is not None
 
-    # Interruption.
-
-    def interrupt(self, now: float, *, force: bool = False) -> list[ClientEvent]:
-        """Stop what the assistant says: cancel, flush, truncate; give the events that are sent for it.
-
-        A response that is not interruptible goes on, unless it is whoever asked for it who stops it (`force`).
-        """
-        if not force and not self._may_interrupt(now):
-            return []
-        asked = self.exchange.responses.asked
-        if asked is not None and (asked.interruptible or force):
-            asked.dropped = True  # It is cancelled as soon as it begins.
-        response_id = self.active_response
-        cuts = self._cut_speech(now)
-        sends: list[ClientEvent] = [] if response_id is None else [self.exchange.cancel(response_id)]
-        if self.server_plays and (response_id is not None or self.playing_response):
-            sends.append(client.OutputAudioBufferClear(event_id=self.new_id("event")))
-        self.effects.send += [*sends, *cuts]
-        return [*sends, *cuts]
-
-    def give_up_response(self, wanted: Wanted, now: float) -> None:
-        """Cancel a response whose asker wants it no more, or never ask for it."""
-        if self.exchange.drop(wanted, now) or wanted.running is None:
-            return
-        if wanted.running.id == self.active_response:
-            self.interrupt(now, force=True)
-        elif wanted.running.id in self.exchange.responses.running:
-            self.effects.send.append(self.exchange.cancel(wanted.running.id))
-
-    def _may_interrupt(self, now: float) -> bool:
-        """Say whether what is said, and what is still to be heard, may be cut."""
-        if self._protected.isdisjoint((self.active_response, self.playing_response)):
-            return self._protected.isdisjoint(self.playback.unheard_responses(now)) or self.playback.is_stalled(now)
-        return False
-
-    @property
-    def is_protected(self) -> bool:
-        """Whether there is a response, running or still heard, that may not be interrupted."""
-        return bool(self._protected)
-
     def note_times(self) -> None:
         """Tell the conversation when the last items with audio began to be heard."""
         for item in self.output.spoken:
             if (started_s := self.playback.started_s(item.id)) is not None:
                 item.started_s = started_s
-
-    def mic_is_gated(self, now: float, *, half_duplex: bool) -> bool:
-        """Say whether the user is not to be heard now: against echo, or because what is said may not be cut."""
-        is_heard = half_duplex and self.playback.is_playing(now) and not self.playback.is_stalled(now)
-        return is_heard or not self._may_interrupt(now)
-
-    def _cut_speech(self, now: float) -> list[ClientEvent]:
-        """Silence what is said and what is still to be heard, and give the truncations that tell the server."""
-        cuts = self.playback.interrupt(now)
-        running = self.exchange.responses.running.get(self.active_response or "")
-        if not cuts and (running is None or running.silenced):
-            return []
-        if running is not None:
-            running.silenced = True
-        self.output.forget_last()
-        self.effects.purge |= {cut.response_id for cut in cuts} | ({running.id} if running is not None else set())
-        first = cuts[0] if cuts else None
-        response_id = running.id if running is not None else first.response_id if first is not None else ""
-        flush = local.AudioFlush(item_id=first.item_id if first else "", response_id=response_id)
-        self.effects.before.append(flush)
-        for place, cut in enumerate(cuts):
-            heard = self.conversation.truncate(cut.item_id, cut.audio_end_ms, now)
-            if place == 0:
-                told = local.SpeechInterrupted(item_id=cut.item_id, audio_end_ms=cut.audio_end_ms, heard=heard)
-                self.effects.after.append(told)
-        # What a dead incarnation said may still be heard; the server of this one does not know it.
-        known = [cut for cut in cuts if cut.item_id in self.conversation]
-        return [self._truncation(cut.item_id, cut.audio_end_ms) for cut in known]
-
-    def _truncation(self, item_id: str, audio_end_ms: int) -> client.ConversationItemTruncate:
-        event_id = self.new_id("event")
-        return client.ConversationItemTruncate(event_id=event_id, item_id=item_id, audio_end_ms=audio_end_ms)
 
     # The session.
 
@@ -393,8 +321,8 @@ class Core:
         self.heard_until_ms = max(self.heard_until_ms, event.audio_start_ms)
         self.effects.interrupted = True
         self.conversation.apply(event, now)
-        if self._interrupts() and self._may_interrupt(now):
-            self.effects.send += self._cut_speech(now)
+        if self._interrupts() and self.voice.may_be_cut(now):
+            self.effects.send += self.voice.cut(now)
         self.exchange.speech_started(event.item_id, now)
 
     def speech_stopped(self, event: server.InputAudioBufferSpeechStopped, now: float) -> None:
@@ -471,8 +399,7 @@ class Core:
         self.exchange.response_created(event, now)
         running = self.exchange.responses.running.get(event.response.id or "")
         if running is not None and running.in_band:
-            self._protected &= self.playback.unheard_responses(now) | {self.playing_response}
-            self._protected |= set() if running.interruptible else {running.id}
+            self.voice.began(running, now)
 
     def response_done(self, event: server.ResponseDone, now: float) -> None:
         """A response has ended."""
@@ -486,17 +413,8 @@ class Core:
         self.output.forget_last()
         self.usage.add(event.response, self.config.model or "")
         if running is not None and running.silenced:
-            self._cut_unheard(running, now)
+            self.voice.cut_unheard(running, now)
         self.exchange.response_done(event, now)
-
-    def _cut_unheard(self, running: RunningResponse, now: float) -> None:
-        """Tell the server of items that began after their response was interrupted: nothing of them was heard."""
-        unheard = [
-            item for item in running.audio.values() if item.audio_bytes and not self.playback.received_ms(item.id)
-        ]
-        for item in () if self.server_plays else unheard:
-            self.conversation.truncate(item.id, 0, now)
-            self.effects.send.append(self._truncation(item.id, 0))
 
     def output_item_added(self, event: server.ResponseOutputItemAdded, now: float) -> None:
         """An item has begun."""
@@ -526,12 +444,12 @@ class Core:
 
     def output_started(self, event: server.OutputAudioBufferStarted, now: float) -> None:
         """The other side of a call begins to hear a response."""
-        self.playing_response = event.response_id
+        self.voice.playing_response = event.response_id
 
     def output_stopped(self, event: Any, now: float) -> None:
         """Nothing is heard any more: it was played to its end, or cleared."""
-        if event.response_id == self.playing_response:
-            self.playing_response = ""
+        if event.response_id == self.voice.playing_response:
+            self.voice.playing_response = ""
         self.acknowledged(event, now)
 
     def heard(self, event: Any, now: float) -> None:

@@ -118,7 +118,7 @@ class Exchange:
             return
         self.refuse_if_busy(policy)
         if policy == "cancel_active":
-            self._core.interrupt(now)
+            self._core.voice.interrupt(now)
             self.responses.owed.insert(0, wanted)
         else:
             self.responses.owed.append(wanted)
@@ -193,7 +193,7 @@ class Exchange:
             if request.event in wanted.said and wanted.turn in self._turn_waiters:
                 self._end(wanted.turn, "failed", now, server_error(event, request.event))
                 wanted.turn = None
-                self._core.give_up_response(wanted, now)  # It would answer what was not said.
+                self._core.voice.give_up(wanted, now)  # It would answer what was not said.
                 return True
         return False
 

@@ -45,8 +45,8 @@ class Gathering(SessionBase):
         return await self.call.keypad.gather(entry, is_spoken_to=self._is_speaking, hush=self._hush)
 
     def _is_speaking(self) -> bool:
-        return self._core.response_active or bool(self._core.playing_response)
+        return self._core.response_active or bool(self._core.voice.playing_response)
 
     def _hush(self) -> None:
-        self._core.interrupt(self._clock())
+        self._core.voice.interrupt(self._clock())
         self._connection.carry_out()

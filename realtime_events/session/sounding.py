@@ -142,7 +142,7 @@ class Sounding(Configuring, Looking):
         Raises:
             TimeoutError: The server did not confirm it in time.
         """
-        sent = self._core.interrupt(self._clock())
+        sent = self._core.voice.interrupt(self._clock())
         self._connection.carry_out()
         self._runner.interrupt()  # After it: the answer to what it stops is not interrupted.
         await self._connection.answers(sent, timeout)

@@ -154,7 +154,7 @@ class Talking(Configuring):
         """Cancel a response that somebody has asked for, unless it was not asked for yet."""
         if self._connection.ended.done():
             return
-        self._core.give_up_response(wanted, self._clock())
+        self._core.voice.give_up(wanted, self._clock())
         self._connection.carry_out()
 
 

@@ -148,12 +148,12 @@ class Talking(RuleBasedStateMachine):
         if name in self.turns:
             self.core.give_up(self.turns[name], self.now)
         else:
-            self.core.give_up_response(self.wishes[name], self.now)
+            self.core.voice.give_up(self.wishes[name], self.now)
         self.carry_out()
 
     @rule()
     def interrupt(self) -> None:
-        self.core.interrupt(self.now)
+        self.core.voice.interrupt(self.now)
         self.carry_out()
 
     # The server's side.

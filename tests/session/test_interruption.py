@@ -674,7 +674,7 @@ def test_any_interruption_is_exact_to_the_millisecond_and_nothing_is_heard_after
         for name, received in listener.received.items()
         if received and not ((ended or name in whole) and listener.is_over(name, now_ms))
     }
-    hear(SPEECH) if by_speech else core.interrupt(now_ms / 1000)
+    hear(SPEECH) if by_speech else core.voice.interrupt(now_ms / 1000)
     cuts = [event for event in core.effects.send if isinstance(event, ConversationItemTruncate)]
     assert {event.item_id: event.audio_end_ms for event in cuts} == expected
     assert len(cuts) == len(expected)

@@ -159,11 +159,11 @@ def test_a_planted_fault_breaks_its_law(law: str, plant: Plant, monkeypatch: pyt
 
 def test_what_hypothesis_finds_is_short_and_is_told_as_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """B42: whoever sees it fail can play it again, and with nothing in it that does not belong to it."""
-    few = settings(max_examples=50, stateful_step_count=40, phases=[Phase.generate, Phase.shrink])
+    many = settings(max_examples=1_000, stateful_step_count=40, phases=[Phase.generate, Phase.shrink])
     with monkeypatch.context() as patch:
         swallow_audio_in_doubt(patch)
         with pytest.raises(AssertionError, match="audio: ") as raised:
-            run_state_machine_as_test(Machine, settings=few)
+            run_state_machine_as_test(Machine, settings=many)
         told = "\n".join(raised.value.__notes__)
         [spelled, again] = re.findall(r'STEPS="(.+?)" python -m pytest tests/session/test_reconnect_machine', told)
         found = Schedule.parse(spelled)

@@ -245,10 +245,10 @@ def test_a_player_that_never_reports_the_end_does_not_close_the_microphone_for_e
     core = Core(new_id=str)
     hear(core, 0.0, begun_untagged(1, conversation_id="c"), sound(1), ended(1))
     core.playback.played("i1", ms=400, now=0.4)
-    assert core.mic_is_gated(1.0, half_duplex=True)
+    assert core.voice.gates_mic(1.0, half_duplex=True)
     core.playback.played("i1", ms=900, now=2.9)  # It is late, and goes on.
-    assert core.mic_is_gated(3.0, half_duplex=True)
-    assert not core.mic_is_gated(60.0, half_duplex=True)
+    assert core.voice.gates_mic(3.0, half_duplex=True)
+    assert not core.voice.gates_mic(60.0, half_duplex=True)
 
 
 def test_speech_that_may_not_be_cut_stays_so_while_it_is_heard_although_another_response_begins() -> None:
@@ -258,9 +258,9 @@ def test_speech_that_may_not_be_cut_stays_so_while_it_is_heard_although_another_
     core.exchange.want(wanted, 0.0)
     hear(core, 0.0, begun_untagged(1, metadata=wanted.event.response.metadata), sound(1), ended(1))
     hear(core, 0.1, begun_untagged(2, conversation_id="c"), ended(2))
-    assert core.mic_is_gated(0.9, half_duplex=False)
-    assert core.interrupt(0.9) == []
-    assert not core.mic_is_gated(1.1, half_duplex=False)
+    assert core.voice.gates_mic(0.9, half_duplex=False)
+    assert core.voice.interrupt(0.9) == []
+    assert not core.voice.gates_mic(1.1, half_duplex=False)
 
 
 def hear(core: Core, now: float, *events: Any) -> None:

@@ -28,7 +28,7 @@ class Seed(NamedTuple):
 
 
 def seed(items: Sequence[ConversationItem], open_calls: Set[str] = frozenset()) -> Seed:
-    """Choose what can be said again; a tool call and its output only together, but for calls that are being answered."""
+    """Choose what can be said again; a tool call and its output only together, unless the call is being answered."""
     again = [(item, item.to_item()) for item in items]
     calls, outputs = _places(again, "function_call"), _places(again, "function_call_output")
     chosen, dropped = Seed([], []), list[Dropped]()
