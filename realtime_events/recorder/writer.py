@@ -3,16 +3,15 @@
 Owns the file and the thread. Knows no socket; of a frame it knows what `protocol/redaction.py` tells. Before it:
 `door.py`, which hands over what it saw; after it: the disk.
 
-A disk may take any time it likes, so the event loop never waits for it: at the end of each of its turns it makes one
-text of the frames it saw, and a thread compresses and writes. The thread naps `NAP_S` before it writes, unless there is
-much to write, because to be woken costs more than to write; while there is nothing it sleeps on. Everything written is
-flushed to the system, a compressed tape at a block's end: a process that is killed loses the frames of the last nap and
-of the turn of the loop that it was in, less than 100 ms.
+A disk may take any time it likes, so the event loop never waits for it: at the end of each of its turns it hands over
+the frames it saw, and a thread makes lines of them, compresses and writes. The thread naps `NAP_S` before it writes,
+unless there is much to write: to be woken costs more than to write, and so does code that has not run for a while.
+While there is nothing it sleeps on. Everything written is flushed to the system, a compressed tape at a block's end: a
+process that is killed loses the frames of the last nap and of the turn of the loop that it was in, less than 100 ms.
 
-What is seen in one turn of the loop bears one time, that of its first frame: reading a clock and making a line for
-each would cost more than the frame itself does. What a frame must not show is taken out when the frame comes, while
-the processor has it at hand, and frames are not kept beyond their turn: memory that is used again at once is much
-cheaper than fresh memory.
+What is seen in one turn of the loop bears one time, that of its first frame: reading a clock for each would cost as
+much as taking it down does. What a frame must not show is taken out when the frame comes, while the processor has it
+at hand: so audio that is left out is gone at once, and its memory is used again.
 """
 
 from __future__ import annotations
@@ -45,6 +44,12 @@ HURRY_BYTES = 256 * 1024
 WAITING_BYTES = 64 * 1024 * 1024
 GZIP_WBITS = 16 + zlib.MAX_WBITS
 GZIP_LEVEL = 1  # A tape of text shrinks to a sixth already; the next level costs more than the recording itself.
+
+Turn: TypeAlias = tuple[list[bytes], float, Direction]
+"""The frames of one turn of the loop, in one direction, and when it was."""
+
+Piece: TypeAlias = tuple[int, bytes | Turn]
+"""What the thread is given: how many bytes it is, and either whole lines or what to make lines of."""
 
 OnStop: TypeAlias = Callable[[str, str], None]
 """Is told the path of a tape that could not be written on, and why; called on the loop."""
@@ -103,7 +108,7 @@ class TapeWriter:
         self._direction: Direction = "in"
         self._turn_s = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._queue: SimpleQueue[bytes | None] = SimpleQueue()
+        self._queue: SimpleQueue[Piece | None] = SimpleQueue()
         self._given_bytes = 0
         self._done_bytes = 0
         self._file = _File(_opened(recording), recording)
@@ -112,7 +117,7 @@ class TapeWriter:
         self._closed: asyncio.Future[None] | None = None
         started = datetime.now(UTC).isoformat(timespec="milliseconds")
         begun = msgspec.structs.replace(header, started=started, audio=recording.audio)
-        self._put(msgspec.json.encode(begun) + b"\n")
+        self._put_text(msgspec.json.encode(begun) + b"\n")
 
     # On the loop.
 
@@ -183,19 +188,21 @@ class TapeWriter:
 
     def _begin_turn(self, turn: list[bytes], direction: Direction, epoch: int) -> None:
         """Begin to fill `turn`; of all takers, one has a turn that is not empty."""
-        self._go_on_with(epoch)
+        if epoch != self._epoch:
+            self._go_on_with(epoch)
         if self._turn:
             self._end_turn()
         else:
             assert self._loop is not None
             self._loop.call_soon(self._end_turn)
-        self._turn, self._direction, self._turn_s = turn, direction, self._now_s()
+        self._turn, self._direction, self._turn_s = turn, direction, self._clock() - self._began_s
 
     def _end_turn(self) -> None:
         if not self._turn:
             return
         if not self.stopped and self._closed is None:
-            self._put(_lines(self._turn, self._turn_s, self._direction))
+            frames = self._turn.copy()
+            self._put((sum(map(len, frames)), (frames, self._turn_s, self._direction)))
         self._turn.clear()
 
     def _kept_of(self, frame: bytes) -> bytes | None:
@@ -207,22 +214,25 @@ class TapeWriter:
         if kept is not None and (text := _in_one_line(kept)) is not None:
             return text
         what = {"size_bytes": len(frame)} if kept is None else {"x": kept}
-        self._put_line(line(t=self._turn_s, d=self._direction, **what))
+        self._put_line(line(t=round(self._turn_s, 6), d=self._direction, **what))
         return None
 
-    def _put(self, text: bytes) -> None:
-        self._given_bytes += len(text)
-        self._queue.put(text)
+    def _put(self, piece: Piece) -> None:
+        self._given_bytes += piece[0]
+        self._queue.put(piece)
         waiting_bytes = self._given_bytes - self._done_bytes
         if waiting_bytes > HURRY_BYTES:
             self._hurry.set()
         if waiting_bytes > WAITING_BYTES:
             self._stop(f"the disk is slower than the frames: {WAITING_BYTES} bytes wait")
 
+    def _put_text(self, text: bytes) -> None:
+        self._put((len(text), text))
+
     def _put_line(self, text: bytes) -> None:
         self._end_turn()
         if not self.stopped and self._closed is None:
-            self._put(text)
+            self._put_text(text)
 
     def _stop(self, why: str) -> None:
         """Stop recording and say so, once; the session goes on."""
@@ -248,28 +258,27 @@ class TapeWriter:
     def _write_all(self) -> None:
         going = True
         while going:
-            waiting = self._after_a_nap()
-            going = None not in waiting
-            text = b"".join([piece for piece in waiting if piece is not None])
-            why = self._file.write(text)
-            self._done_bytes += len(text)
+            given = self._after_a_nap()
+            going = None not in given
+            pieces = [piece for piece in given if piece is not None]
+            why = self._file.write(b"".join([_text_of(what) for _, what in pieces]))
+            self._done_bytes += sum(size_bytes for size_bytes, _ in pieces)
             if why:
                 self._tell(why)
                 self._let_go()
                 return
 
-    def _after_a_nap(self) -> list[bytes | None]:
+    def _after_a_nap(self) -> list[Piece | None]:
         """Give all that came during a nap; as long as nothing comes, sleep on, and nap once more when it does."""
-        waiting = self._napped()
-        return waiting or [self._queue.get(), *self._napped()]
+        return self._napped() or [self._queue.get(), *self._napped()]
 
-    def _napped(self) -> list[bytes | None]:
+    def _napped(self) -> list[Piece | None]:
         self._hurry.wait(NAP_S)
         self._hurry.clear()
-        waiting: list[bytes | None] = []
+        given: list[Piece | None] = []
         while not self._queue.empty():
-            waiting.append(self._queue.get())
-        return waiting
+            given.append(self._queue.get())
+        return given
 
     def _let_go(self) -> None:
         """Take no notice of what still comes, until there is an end of it."""
@@ -336,8 +345,11 @@ class _File:
             os.close(descriptor)
 
 
-def _lines(frames: list[bytes], t_s: float, direction: Direction) -> bytes:
+def _text_of(what: bytes | Turn) -> bytes:
     """Turn frames into lines: all at once, unless one of them has a line break in it."""
+    if isinstance(what, bytes):
+        return what
+    frames, t_s, direction = what
     start = frame_start(t_s, direction)
     if b"\n" in b"".join(frames):
         return b"".join([_line_of(frame, start, t_s, direction) for frame in frames])
@@ -346,7 +358,7 @@ def _lines(frames: list[bytes], t_s: float, direction: Direction) -> bytes:
 
 def _line_of(frame: bytes, start: bytes, t_s: float, direction: Direction) -> bytes:
     text = _in_one_line(frame) if b"\n" in frame else frame
-    return line(t=t_s, d=direction, x=frame) if text is None else b"".join((start, text, b"}\n"))
+    return line(t=round(t_s, 6), d=direction, x=frame) if text is None else b"".join((start, text, b"}\n"))
 
 
 def _in_one_line(frame: bytes) -> bytes | None:
