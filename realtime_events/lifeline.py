@@ -516,9 +516,13 @@ class Lifeline:
 
     async def _idle(self, connection: Connection, until_s: float) -> None:
         """Wait until nobody speaks, answers or works; for no longer than until a time."""
-        while not connection.ended.done() and not self._is_idle(connection) and self._clock() < until_s:
+
+        def is_idle(_: object) -> bool:
+            return self._is_idle(connection)
+
+        while not connection.ended.done() and not is_idle(None) and self._clock() < until_s:
             with suppress(TimeoutError):  # No event tells that what was said has been heard.
-                await self._dispatcher.wait_for(("*",), lambda event: self._is_idle(connection), timeout=IDLE_LOOK_S)
+                await self._dispatcher.wait_for(("*",), is_idle, timeout=IDLE_LOOK_S)
 
     def _is_idle(self, connection: Connection) -> bool:
         # Where the application commits, what it has said so far is half a sentence.
