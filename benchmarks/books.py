@@ -49,6 +49,7 @@ LAWS = (
     "calls unanswered",
     "calls answered and given up",
     "answers doubled",
+    "answers to nobody",
     "orphans doubled",
     "orphans of no call",
     "items doubled",
@@ -77,18 +78,25 @@ class Page:
         committed: How often each piece was made part of an item because the client said so.
         items: How often each id was given to an item.
         calls: The ids of the tool calls that it made.
-        outputs: How often each of them was answered.
+        told: The ids of the tool calls that it was told of: those of a session before.
+        outputs: How often each call was answered.
     """
 
     def __init__(self, session: Any) -> None:
         self.heard: list[int] = []
         self.committed = Counter[int]()
         self.items = Counter[str]()
-        self.calls = set[str]()
+        self.calls, self.told = set[str](), set[str]()
         self.outputs = Counter[str]()
         self._buffer: list[int] = []
+        self._session = session
         self._receive, self._poll = session.receive, session.poll
         session.receive, session.poll = self.receive, self.poll
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the session has ended."""
+        return bool(self._session.is_over)
 
     def receive(self, data: bytes, now: float) -> None:
         """Take note of a frame on its way in."""
@@ -105,6 +113,8 @@ class Page:
             self.items[str(event.item.id)] += 1
             if event.item.type == "function_call_output":
                 self.outputs[str(event.item.call_id)] += 1
+            elif event.item.type == "function_call":
+                self.told.add(str(event.item.call_id))
         self._receive(data, now)
 
     def poll(self, now: float) -> list[bytes]:
@@ -119,12 +129,22 @@ class Page:
 
 
 class Books:
-    """The pages of all server-side sessions of a simulator, from their first frame on."""
+    """The pages of all server-side sessions of a simulator, from their first frame on.
+
+    Attributes:
+        pages: All of them.
+        last: Those of the sessions that were closed in good order at the end.
+    """
 
     def __init__(self, sim: Simulator) -> None:
         self.pages: list[Page] = []
+        self.last: list[Page] = []
         registry: Any = sim._registry  # pyright: ignore[reportPrivateUsage]
         self._open, registry.open_session = registry.open_session, self._opened
+
+    def begin_the_end(self) -> None:
+        """Take note of which sessions live: they are about to be closed, and are to leave nothing open."""
+        self.last = [page for page in self.pages if not page.is_over]
 
     def _opened(self, **how: Any) -> Any:
         session = self._open(**how)
@@ -196,9 +216,9 @@ class Client:
         return named
 
 
-def broken_laws(clients: list[Client], pages: list[Page]) -> dict[str, int]:
+def broken_laws(clients: list[Client], books: Books) -> dict[str, int]:
     """Give how often each of the laws between the books of both sides is broken."""
-    faults = Counter[str]()
+    faults, pages = Counter[str](), books.pages
     heard = Counter(number for page in pages for number in set(page.heard))
     committed = sum((page.committed for page in pages), Counter[int]())
     made_by = {call_id: page for page in pages for call_id in page.calls}
@@ -211,6 +231,10 @@ def broken_laws(clients: list[Client], pages: list[Page]) -> dict[str, int]:
         faults["pieces mixed up"] += page.heard != sorted(page.heard)
         faults["pieces doubled"] += len(page.heard) - len(set(page.heard))
         faults["items doubled"] += sum(count - 1 for count in page.items.values())
+        faults["answers doubled"] += sum(count - 1 for count in page.outputs.values())
+        faults["answers to nobody"] += len(page.outputs.keys() - page.calls - page.told)
+    for page in books.last:
+        faults["calls unanswered"] += len((page.calls | page.told) - page.outputs.keys())
     return {law: faults[law] for law in LAWS}
 
 
@@ -232,7 +256,7 @@ def _audio(client: Client, heard: Counter[int], committed: Counter[int]) -> Coun
 
 
 def _answers(client: Client, made_by: dict[str, Page]) -> Counter[str]:
-    """Each call is answered once, in the session that made it, or `tool.orphaned` names it, once."""
+    """Each call is answered in the session that made it, or `tool.orphaned` names it, once."""
     faults = Counter[str]()
     for call_id, answered_at in client.calls.items():
         page, orphaned = made_by[call_id], client.orphans.get(call_id, [])
@@ -242,7 +266,6 @@ def _answers(client: Client, made_by: dict[str, Page]) -> Counter[str]:
         after = client.pieces[answered_at] if answered_at is not None and answered_at < len(client.pieces) else None
         faults["calls unanswered"] += not answers and orphaned == [True] and after is not None and after in page.heard
         faults["calls answered and given up"] += bool(answers) and False in orphaned
-        faults["answers doubled"] += max(0, answers - 1)
         faults["orphans doubled"] += max(0, len(orphaned) - 1)
     faults["orphans of no call"] += len(client.orphans.keys() - client.calls.keys())
     return faults

@@ -1,8 +1,8 @@
 """A long call without a network: a session, a server that is only memory, and a clock that is moved by hand.
 
 Owns the script of the call, turn by turn: the user speaks, the model answers in audio with a transcript, every fourth
-answer is interrupted, every fifth turn calls a tool. After it: `measure.py`, and the test that holds the same call
-to its bounds.
+answer is interrupted, every fifth turn calls a tool. Before the server's limit of an hour the session goes on in a
+fresh one, as it does outside. After it: `measure.py`, and the tests that hold the same call to its bounds.
 """
 
 from __future__ import annotations
@@ -38,25 +38,34 @@ CONFIG = {"audio": {"input": {"turn_detection": {"type": "server_vad"}, "transcr
 Said = dict[str, Any]
 
 
-class Server(Peer):
-    """Answers what the session asks for, and forgets what it has been sent."""
+class Server:
+    """Gives a server-side session to each connection, answers what it asks for, and forgets what it has been sent."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.asked: list[Said | None] = []
         self.appended_bytes = 0
-        self.truncated = 0
+        self.appends = self.said = self.truncated = 0
         self.items: list[str] = []
+        self.incarnations = 0
+        self._peer = Incarnation(self)
+        self.endpoint = self._peer.endpoint
 
-    def take(self, frame: bytes) -> None:
-        """Take a frame of the session's, and answer it as the API does."""
-        super().take(frame)
-        for event in self.sent:
-            self._answer(event)
-        self.sent.clear()
+    async def dial(self, url: str, headers: dict[str, str], options: Options) -> Any:
+        """Open a connection to a session that knows nothing; pass this as `dial=`."""
+        self.incarnations += 1
+        self.items.clear()
+        self._peer = Incarnation(self)
+        return await self._peer.dial(url, headers, options)
 
-    def _answer(self, event: Any) -> None:
+    def say(self, *said: Said) -> None:
+        """Let the newest session say something."""
+        self.said += len(said)
+        self._peer.say(*said)
+
+    def answer(self, event: Any) -> None:
+        """Answer an event as the API does."""
         if isinstance(event, InputAudioBufferAppend):
+            self.appends += 1
             self.appended_bytes += len(event.audio)
         elif isinstance(event, ConversationItemCreate):
             item = msgspec.to_builtins(event.item)
@@ -77,6 +86,21 @@ class Server(Peer):
         elif isinstance(event, ResponseCreate):
             params = event.response
             self.asked.append(dict(params.metadata) if params and params.metadata else None)
+
+
+class Incarnation(Peer):
+    """One server-side session."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(session_id=f"sess_{server.incarnations}")
+        self._server = server
+
+    def take(self, frame: bytes) -> None:
+        """Take a frame of the client's."""
+        super().take(frame)
+        for event in self.sent:
+            self._server.answer(event)
+        self.sent.clear()
 
 
 @dataclass
@@ -107,7 +131,15 @@ class Call:
         until = self.clock.now + seconds
         while self.clock.now < until:
             await self._turn()
+            if self.turns % 4:  # Else somebody is about to interrupt what is still heard.
+                await self._look()
             self.turns += 1
+
+    async def _look(self) -> None:
+        """Let the session look at its limits, as it does every few seconds; and rotate, if it is time."""
+        self.session._vigil.look()
+        while self.session._line._rotating is not None:  # noqa: ASYNC110 - it takes as many turns as it takes
+            await asyncio.sleep(0)
 
     async def _turn(self) -> None:
         began, number = self.clock.now, self.turns
@@ -158,7 +190,7 @@ async def call(*, deletes: bool) -> AsyncIterator[Call]:
         rt,
         server.endpoint,
         model="bench",
-        options=Options(rotate=False),  # A look in the last minutes would rotate it, and no server answers that.
+        options=Options(),
         config=msgspec.convert(CONFIG, SessionConfig),
         dial=server.dial,
         clock=clock,
@@ -181,6 +213,7 @@ async def call(*, deletes: bool) -> AsyncIterator[Call]:
 
     rt.on("rate_limits.updated", it.quiet)
     async with await session.open():
+        session._vigil.end()  # It looks by a clock that nobody moves: `Call` looks instead.
         yield it
 
 

@@ -198,7 +198,8 @@ class Soak:
             states = _states() - before
             for user in self.users:
                 user.client.check_ledger(user.session)
-            await asyncio.gather(*(user.session.close() for user in self.users))
+            books.begin_the_end()
+            await asyncio.gather(*(user.session.drain() for user in self.users))
             ours = ("realtime_events.session", "realtime_events.transport")
             tasks = sum(task.get_name().startswith(ours) for task in asyncio.all_tasks())
             return self.result(books, dead=alive.count(False), states=states, tasks=tasks)
@@ -208,7 +209,7 @@ class Soak:
         clients, pages = [user.client for user in self.users], books.pages
         events = sum((client.events for client in clients), Counter[str]())
         faults = {
-            **broken_laws(clients, pages),
+            **broken_laws(clients, books),
             "sessions dead": dead,
             "states leaked": max(0, states - 2 * self.sessions),
             "tasks leaked": tasks,

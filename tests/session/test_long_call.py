@@ -1,6 +1,8 @@
-"""A call of an hour, simulated: what is kept beside what was said does not grow with it."""
+"""A call of an hour, or of a day, simulated: what is kept beside what was said does not grow with it."""
 
 from __future__ import annotations
+
+import pytest
 
 from benchmarks.hour import growth
 
@@ -27,3 +29,14 @@ async def test_a_call_keeps_the_words_of_its_items_and_none_of_their_audio() -> 
     assert len(call.session.conversation) == call.items
     assert call.server.appended_bytes > 15_000_000
     assert grown_bytes < call.items * KEPT_BYTES
+
+
+@pytest.mark.nightly
+async def test_a_day_of_a_call_stays_flat_after_its_first_hour() -> None:
+    """B24, B43: 864,000 pieces of audio and 216,000 other events at the least, in a fresh session each hour."""
+    grown_bytes, call = await growth(24, from_minute=60, deletes=True)
+    print(f"a day of {call.turns:,} turns and {call.server.said:,} events has grown by {grown_bytes:,} bytes")
+    assert call.heard + call.server.appends >= 864_000 and call.server.said - call.heard >= 216_000
+    assert 24 <= call.server.incarnations <= 28 and call.flushed == call.server.truncated
+    assert len(call.session.conversation) <= 60
+    assert grown_bytes < 1024 * 1024
