@@ -10,14 +10,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine, Set
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
-from .events.base import DeltaEvent, Event
-from .events.local import FrameReceived, HandlerFailed, HandlerLagging, HandlerSlow
+from .events.base import DeltaEvent, Event, MalformedEvent, UnknownEvent
+from .events.local import (
+    AudioGap,
+    ConnectionRestored,
+    ConnectionStalled,
+    FrameReceived,
+    HandlerFailed,
+    HandlerLagging,
+    HandlerSlow,
+    SendRejected,
+    SessionRotated,
+    ToolOrphaned,
+)
 from .exceptions import ConfigurationError
 from .handlers import Place, Registration, event_name, key_matches
 from .invocation import is_failure, plain_call
@@ -34,6 +46,8 @@ log = logger("handlers")
 CANCEL_TIMEOUT_S = 0.05
 MOST_THREADS = 1_000  # a bound for the pool: each lane of a handler that asks for a thread uses one at a time
 NEVER_REPORTED = (HandlerFailed, HandlerSlow, HandlerLagging)
+COUNTED = {UnknownEvent, MalformedEvent, AudioGap, ConnectionRestored, ConnectionStalled}
+COUNTED |= {SendRejected, SessionRotated, ToolOrphaned}
 
 Put = Callable[[Any], None]
 
@@ -41,7 +55,8 @@ Put = Callable[[Any], None]
 class Dispatcher:
     """One session's lanes, streams and waits, and the table from event class to them.
 
-    `pressure` is set when a lane is over 80 % full: the reader then yields before its next frame.
+    `pressure` is set when a lane is over 80 % full: the reader then yields before its next frame. `told` counts the
+    events that tell of something out of the ordinary, heard or not; `dropped_deltas` what full lanes have dropped.
     """
 
     def __init__(
@@ -61,6 +76,7 @@ class Dispatcher:
         self.middlewares = emitter.middlewares
         self.threads = ThreadPool(MOST_THREADS, name="handler")
         self.pressure = False
+        self.told: Counter[type[Event]] = Counter()
         self.dropped_deltas = 0
         self.tapped = False
         self.table: dict[type[Event] | str, tuple[Put, ...]] = {}
@@ -123,10 +139,15 @@ class Dispatcher:
         puts = [put for put, *_ in ways]
         if not isinstance(kind, str) and _carries_audio(kind):  # Which is put first, and weighed then.
             puts += [weigh for _, *weighed in ways for weigh in weighed]
-        self.table[kind] = tuple(puts)
         if not puts and not isinstance(kind, str) and kind is not FrameReceived:
             self._hint(name, kind)
+        if kind in COUNTED:  # As one more that listens: what is seldom told costs nothing where it is not.
+            puts.append(self._count)
+        self.table[kind] = tuple(puts)
         return self.table[kind]
+
+    def _count(self, event: Event) -> None:
+        self.told[type(event)] += 1
 
     def _hint(self, name: str, kind: type[Event]) -> None:
         if name in self._hinted or not log.isEnabledFor(logging.DEBUG):
@@ -197,6 +218,7 @@ class Dispatcher:
 
     def failed(self, place: Place, event: Any, error: BaseException) -> None:
         """Publish a handler's failure, or log it where nobody listens or the failing one is such a listener."""
+        self.told[HandlerFailed] += 1
         if not isinstance(event, NEVER_REPORTED) and self.has_listener(HandlerFailed):
             self.publish(HandlerFailed(handler=place.name, where=place.where, event=event, error=error))
             return

@@ -17,8 +17,8 @@ other sides which it needs. What all of them stand on is `base.py`.
     listening     wait_for, stream, emit
     sending       send, request, send_raw
     configuring   update, tell
-    looking       id, model, config, options, conversation, turn, usage, cost, rate_limits, audio_ledger, is_closed,
-                  is_simulated
+    looking       id, model, config, options, conversation, turn, usage, cost, rate_limits, audio_ledger, counters,
+                  is_closed, is_simulated
     renewing      what each new connection is made of
 """
 

@@ -15,6 +15,7 @@ from ..options import Options
 from ..protocol.turns import Turn
 from ..protocol.usage import SessionUsage
 from .base import SessionBase
+from .counting import Counters, count
 
 if TYPE_CHECKING:
     from ..prices import Cost
@@ -71,6 +72,11 @@ class Looking(SessionBase):
     def audio_ledger(self) -> AudioLedger:
         """What became of the user's audio: queued, open, confirmed, delivered, unknown or lost, to the byte."""
         return self._connection.audio_ledger
+
+    @property
+    def counters(self) -> Counters:
+        """How often something went otherwise than it should: what was odd, dropped, lost, late or doubled."""
+        return count(self._dispatcher, self._runner, self._core.exchange.batches)
 
     @property
     def turn(self) -> Turn | None:

@@ -327,6 +327,7 @@ async def test_a_call_id_that_comes_again_runs_once(counting: tuple[Realtime, li
         peer.say(*response(2, "call_1"))
         turn = (await session.wait_for("turn.done")).turn
         sent = list(peer.sent)
+        assert session.counters.duplicate_calls == 2, "the second item of the first response, and the one of the second"
     assert len(runs) == 1 == len(turn.tool_calls)
     assert [type(event) for event in sent] == [ConversationItemCreate, ResponseCreate]
 
