@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import NamedTuple
 
 __all__ = ["AudioLedger", "Ledger", "Stretch"]
 
@@ -44,7 +43,8 @@ class AudioLedger:
     lost_bytes: int = 0
 
 
-class Stretch(NamedTuple):
+@dataclass(slots=True, order=True)
+class Stretch:
     """A stretch of accepted audio: from `start` to `end`, of which `n_bytes` are meant, all of them as a rule."""
 
     start: int
@@ -106,7 +106,8 @@ class Ledger:
     def _open_up(self, start: int, n_bytes: int) -> None:
         last = self._open[-1] if self._open else None
         if last is not None and last.end == start:
-            self._open[-1] = Stretch(last.start, start + n_bytes, last.n_bytes + n_bytes)
+            last.end += n_bytes
+            last.n_bytes += n_bytes
         else:
             self._open.append(Stretch(start, start + n_bytes, n_bytes))
         if len(self._open) > MAX_STRETCHES:
