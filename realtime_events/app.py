@@ -303,7 +303,7 @@ class Realtime(Emitter):
         on_call: OnCall | None = None,
         on_event: OnEvent | None = None,
         most_calls: int = 100,
-        drain_s: float = 30.0,
+        drain_s: float = 10.0,
         **changes: Any,
     ) -> Switchboard:
         """Take phone calls: `rt.webhooks(on_call=decide).add_to(web_app, "/webhook")`, for an aiohttp application.
@@ -320,7 +320,8 @@ class Realtime(Emitter):
                 was written by whoever calls.
             on_event: What to do with webhooks that tell of something else; sync or async.
             most_calls: How many calls are held at once; to more of them, the line is busy (486).
-            drain_s: How long calls may go on when the web application shuts down; what is left is hung up.
+            drain_s: How long calls may go on when the web application shuts down; what is left is hung up. In the last
+                four seconds of it (half of a shorter time) a call ends as soon as nobody speaks.
             changes: Any argument of `connect`, for the sessions of all calls.
 
         Raises:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -35,9 +35,11 @@ if TYPE_CHECKING:
 log = logger("switchboard")
 
 MOST_CALLS = 100
-DRAIN_S = 30.0
+# With the hanging up, less than the fifteen seconds that a process has to end.
+DRAIN_S = 10.0
+TURN_S = 4.0  # the last of them: no turn begins any more, and the one that runs may end
+HANG_UP_TIMEOUT_S = 4.0
 DECISION_TIMEOUT_S = 20.0
-HANG_UP_TIMEOUT_S = 5.0
 REFUSAL_TIMEOUT_S = 10.0
 
 
@@ -82,7 +84,8 @@ class Switchboard:
         on_call: Decides on each call; every one is accepted where it is left out.
         on_event: What to do with webhooks that tell of something else.
         most_calls: How many calls are held at once; to more of them, the line is busy (486).
-        drain_s: How long calls may go on when the process ends; what is left is hung up.
+        drain_s: How long calls may go on when the process ends; what is left is hung up. In the last four seconds of it
+            (half of a shorter time) a call ends as soon as nobody speaks.
         changes: Arguments of `Realtime.connect`, for every call.
 
     Raises:
@@ -110,22 +113,47 @@ class Switchboard:
         how = {option.name for option in fields(Options)} & self._changes.keys()
         self._options = replace(app.options, **{name: self._changes[name] for name in how})
         app.connect(**self._changes)  # It refuses unknown names, now rather than at the first call.
+        self._drain_s = drain_s
+        self._is_draining = False
         self._calls: dict[str, Session | None] = {}
+        self._deciding: set[asyncio.Task[Any]] = set()
+        self._endings: set[asyncio.Future[Any]] = set()
         self._handler = WebhookHandler(
             self._told, secret=secret, drain_s=drain_s, most_running=MOST_RUNNING + most_calls
         )
 
     def add_to(self, web_app: web.Application, path: str) -> None:
         """Receive webhooks at a path, and drain when the web application shuts down."""
-        self._handler.add_to(web_app, path)
+        web_app.router.add_post(path, self.handle)
+        web_app.on_shutdown.append(self._shut_down)
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer one webhook, at once; this is what aiohttp calls."""
         return await self._handler.handle(request)
 
     async def drain(self) -> None:
-        """Take no more calls, let those that are held end within `drain_s`, and hang up what is left."""
-        await self._handler.drain()
+        """Take no more calls, let those that are held end within `drain_s`, and hang up what is left.
+
+        A call on which nobody has decided yet is refused at once.
+        """
+        self._is_draining = True
+        for task in self._deciding:
+            task.cancel()
+        turns = asyncio.create_task(self._let_turns_end(), name="realtime_events.switchboard.drain")
+        try:
+            await self._handler.drain()
+        finally:
+            turns.cancel()
+            await asyncio.wait({turns, *self._endings})
+
+    async def _shut_down(self, web_app: web.Application) -> None:
+        await self.drain()
+
+    async def _let_turns_end(self) -> None:
+        """Near the end of the grace, end each call as soon as nobody speaks, so that few are cut in mid-word."""
+        turn_s = min(TURN_S, self._drain_s / 2)
+        await asyncio.sleep(self._drain_s - turn_s)
+        await asyncio.gather(*(session.drain(turn_s) for session in self.sessions))
 
     @property
     def sessions(self) -> list[Session]:
@@ -151,7 +179,7 @@ class Switchboard:
             return
         self._calls[call_id] = None
         try:
-            session = await self._decide(incoming)
+            session = await self._decided(incoming)
             if isinstance(session, Reject):
                 await self._refuse(call_id, session)
             else:
@@ -159,6 +187,17 @@ class Switchboard:
                 await self._hold(session)
         finally:
             del self._calls[call_id]
+
+    async def _decided(self, incoming: IncomingCall) -> Session | Reject:
+        if self._is_draining:
+            return NOT_THERE
+        task = asyncio.current_task()
+        assert task is not None
+        self._deciding.add(task)
+        try:
+            return await self._decide(incoming)
+        finally:
+            self._deciding.discard(task)
 
     async def _decide(self, incoming: IncomingCall) -> Session | Reject:
         """Give the session that shall take a call, not open yet, or the refusal of it."""
@@ -173,7 +212,7 @@ class Switchboard:
             log.exception("call %s is refused: deciding on it failed", _shown(incoming.call_id))
             return FAILED
         except asyncio.CancelledError:  # the process ends; nobody is left ringing
-            await self._refuse(incoming.call_id, NOT_THERE)
+            await self._to_the_end(self._refuse(incoming.call_id, NOT_THERE))
             raise
 
     async def _asked(self, incoming: IncomingCall) -> Decision:
@@ -191,16 +230,27 @@ class Switchboard:
         answered, over = False, False
         try:
             answered = await self._accept(session, call)
-            if answered:
+            if answered and self._is_draining:
+                log.info("call %s is hung up: the process ends", _shown(call.id))
+            elif answered:
                 await session.open()
                 log.info("call %s has session %s", _shown(call.id), session.id)
                 over = has_ended(await session.wait_closed())
         except (RealtimeError, TimeoutError) as error:
             log.error("call %s has no session: %s", _shown(call.id), error)
         finally:
-            if answered and not over:
-                await _hang_up(call)
-            await session.close()
+            farewells = [_hang_up(call)] if answered and not over else []
+            await self._to_the_end(*farewells, session.close())
+
+    async def _to_the_end(self, *farewells: Coroutine[Any, Any, None]) -> None:
+        """Do all at the same time; whoever is cancelled meanwhile does not stop that."""
+        loop = asyncio.get_running_loop()
+        ending = asyncio.gather(
+            *(loop.create_task(farewell, name="realtime_events.switchboard.farewell") for farewell in farewells)
+        )
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
+        await asyncio.shield(ending)
 
     async def _accept(self, session: Session, call: Call) -> bool:
         """Accept a call with what the session would tell the server; false if it cannot be had any more."""
@@ -213,7 +263,7 @@ class Switchboard:
                 await _hang_up(call)  # It may have been accepted; nobody shall talk to a model without its tools.
             return False
         except asyncio.CancelledError:  # the process ends, and the answer was on its way
-            await _hang_up(call)
+            await self._to_the_end(_hang_up(call))
             raise
         return True
 

@@ -34,6 +34,7 @@ log = logger("session")
 
 LANE_GRACE_S = 0.5
 DRAIN_LOOK_S = 0.25
+RESTS = ("turn.done", "response.done", "output_audio_buffer.*", "connection.*")
 MANNERS = ("closed by the application", 1000)
 
 
@@ -139,12 +140,17 @@ class Living(Talking, Sounding, Editing, Renewing, Listening):
             grace_s = self._options.drain_s
         try:
             async with asyncio.timeout(grace_s):
-                while not self.is_closed and not self._core.is_idle(self._clock()):
+                while not self.is_closed and not self._is_at_rest:
                     with suppress(TimeoutError):  # No event tells that what was said has been heard.
-                        await self.wait_for("turn.done", "response.done", "connection.*", timeout=DRAIN_LOOK_S)
+                        await self.wait_for(*RESTS, timeout=DRAIN_LOOK_S)
         except (TimeoutError, RealtimeError):
             pass
         await self.close()
+
+    @property
+    def _is_at_rest(self) -> bool:
+        """Whether nobody speaks, answers or works, and all that was said has been heard, on a phone as well."""
+        return self._core.is_idle(self._clock()) and not self._core.voice.playing_response
 
     # What ends it.
 

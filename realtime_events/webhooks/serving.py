@@ -27,6 +27,7 @@ OnEvent: TypeAlias = Callable[[WebhookEvent], Awaitable[object] | object]
 
 READ_TIMEOUT_S = 5.0
 DRAIN_S = 10.0
+LEAVE_S = 5.0
 MOST_RUNNING = 1_000
 TAKEN_BEFORE = 409
 
@@ -114,7 +115,7 @@ class WebhookHandler:
             task.cancel()
         if late:
             log.warning("%d webhooks were still being handled after %g s", len(late), self._drain_s)
-            await asyncio.wait(late)
+            await asyncio.wait(late, timeout=LEAVE_S)  # One may swallow its cancellation.
 
     async def _shut_down(self, app: web.Application) -> None:
         await self.drain()

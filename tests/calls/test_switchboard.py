@@ -175,9 +175,10 @@ async def test_a_call_to_which_no_session_can_be_attached_is_hung_up(
 
     async with serving(Realtime(), sim, dial=dial, connect_retry_s=0) as line:
         call = await line.ring()
+        while call.state != "ended":
+            await asyncio.sleep(0)
         await line.drained()
         assert line.board.sessions == []
-    assert call.state == "ended"
     assert f"call {call.id} has no session: no route to the host" in caplog.text
 
 
@@ -240,6 +241,86 @@ async def test_a_call_whose_acceptance_is_in_doubt_at_the_end_is_hung_up(
         assert call.state == "active"
         await line.drained()
     assert call.state == "ended"
+
+
+async def test_who_is_called_at_the_end_of_the_process_is_not_cut_in_mid_sentence() -> None:
+    """B50, G6: the call ends with the last word that the caller hears, before the grace does."""
+    rt, happened = Realtime(), list[str]()
+    rt.on("output_audio_buffer.stopped", lambda event: happened.append("heard"))
+    rt.on("connection.closed", lambda event: happened.append("closed"))
+
+    @rt.on("connection.opened")
+    async def greet(_: object, session: Any) -> None:
+        await session.respond()
+
+    script = ScriptBrain([Step(emit=[Say("Good morning to you.")])])
+    async with Simulator(brain=script, pace=None) as sim, serving(rt, sim, drain_s=2.0) as line:
+        began_s = asyncio.get_running_loop().time()
+        call = await line.ring()
+        session = await line.opened.get()
+        await session.wait_for("output_audio_buffer.started")
+        await line.drained()
+        assert asyncio.get_running_loop().time() - began_s < 1.9
+    assert happened == ["heard", "closed"]
+    assert call.state == "ended"
+
+
+async def test_all_calls_are_hung_up_at_the_same_time(sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """B50, G6: a hundred take no longer than one."""
+    together, hang_up = asyncio.Barrier(3), RestClient.hang_up
+
+    async def with_the_others(rest: RestClient, call_id: str) -> str | None:
+        await together.wait()
+        return await hang_up(rest, call_id)
+
+    monkeypatch.setattr(RestClient, "hang_up", with_the_others)
+    async with serving(Realtime(), sim, drain_s=0.0) as line:
+        calls = [await line.ring() for _ in range(3)]
+        for _ in calls:
+            await line.opened.get()
+        await line.drained()
+    assert [call.state for call in calls] == ["ended"] * 3
+
+
+async def test_a_call_that_ends_with_the_grace_is_hung_up_to_the_end(
+    sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B50: nobody is left talking to a model without its tools because the hanging up was cancelled."""
+    asked, draining, hang_up = asyncio.Event(), asyncio.Event(), RestClient.hang_up
+
+    async def slowly(rest: RestClient, call_id: str) -> str | None:
+        asked.set()
+        await draining.wait()
+        return await hang_up(rest, call_id)
+
+    monkeypatch.setattr(RestClient, "hang_up", slowly)
+    async with serving(Realtime(), sim, drain_s=0.0) as line:
+        call = await line.ring()
+        await (await line.opened.get()).close()
+        await asked.wait()
+        drained = asyncio.create_task(line.drained())
+        for _ in range(20):
+            await asyncio.sleep(0)
+        draining.set()
+        await drained
+    assert call.state == "ended"
+
+
+async def test_while_the_process_ends_nobody_decides_on_a_call_any_more(sim: Simulator) -> None:
+    """B50, G6: one on which the application thinks is refused at once, not when the grace is over."""
+    asked = asyncio.Event()
+
+    async def decide(call: IncomingCall) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    async with serving(Realtime(), sim, on_call=decide, drain_s=15.0) as line:
+        call = await line.ring()
+        await asked.wait()
+        began_s = asyncio.get_running_loop().time()
+        await line.drained()
+        assert asyncio.get_running_loop().time() - began_s < 5.0
+    assert (call.state, call.reject_code) == ("rejected", 480)
 
 
 async def test_after_the_end_no_task_is_left(sim: Simulator) -> None:
