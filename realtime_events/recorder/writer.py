@@ -365,7 +365,8 @@ def _in_one_line(frame: bytes) -> bytes | None:
     """Give a frame without line breaks; None if it is no JSON."""
     try:
         msgspec.json.decode(frame, type=msgspec.Raw)
-        return msgspec.json.format(frame, indent=-1) if b"\n" in frame or b"\r" in frame else frame
+        is_one = frame.find(b"\n") < 0 and frame.find(b"\r") < 0
+        return frame if is_one else msgspec.json.format(frame, indent=-1)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
 
