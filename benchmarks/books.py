@@ -222,9 +222,11 @@ def broken_laws(clients: list[Client], books: Books) -> dict[str, int]:
     heard = Counter(number for page in pages for number in set(page.heard))
     committed = sum((page.committed for page in pages), Counter[int]())
     made_by = {call_id: page for page in pages for call_id in page.calls}
+    known = made_by.keys() | {call_id for page in pages for call_id in page.told}
     for client in clients:
         faults += _audio(client, heard, committed)
         faults += _answers(client, made_by)
+        faults["orphans of no call"] += len(client.orphans.keys() - known)
         faults["events doubled"] += client.twice
         faults["ledgers off"] += client.ledgers_off
     for page in pages:
@@ -267,5 +269,4 @@ def _answers(client: Client, made_by: dict[str, Page]) -> Counter[str]:
         faults["calls unanswered"] += not answers and orphaned == [True] and after is not None and after in page.heard
         faults["calls answered and given up"] += bool(answers) and False in orphaned
         faults["orphans doubled"] += max(0, len(orphaned) - 1)
-    faults["orphans of no call"] += len(client.orphans.keys() - client.calls.keys())
     return faults

@@ -30,6 +30,7 @@ from realtime_events.testing import FaultProxy, Toxics
 
 ROTATE_S = 4.0
 SESSIONS_PER_PROXY = 4
+GRACE_S = 5.0
 POLICY = Reconnect(first_delay_s=0.05, max_delay_s=0.5, attempts=100)
 TROUBLE = (RealtimeError, TimeoutError)
 
@@ -199,7 +200,7 @@ class Soak:
             for user in self.users:
                 user.client.check_ledger(user.session)
             books.begin_the_end()
-            await asyncio.gather(*(user.session.drain() for user in self.users))
+            await asyncio.gather(*(user.session.drain(GRACE_S) for user in self.users))
             ours = ("realtime_events.session", "realtime_events.transport")
             tasks = sum(task.get_name().startswith(ours) for task in asyncio.all_tasks())
             return self.result(books, dead=alive.count(False), states=states, tasks=tasks)
