@@ -7,15 +7,16 @@ import base64
 import json
 import struct
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from itertools import accumulate
+from types import ModuleType
 
 import pytest
 
 from benchmarks import report
 from benchmarks.bars import Verdict, median, verdicts
 from benchmarks.calls import Caller, appends, quantile, tally
-from benchmarks.clients import Tally, floor
+from benchmarks.clients import Tally, floor, recorded, recorded_audio, recorded_gz
 from benchmarks.frames import PLACEHOLDER, Traffic, pieces, response_frames, stamp, text_frame
 from benchmarks.measure import flatness
 from benchmarks.scenarios import SCENARIOS
@@ -76,6 +77,31 @@ async def test_the_server_tells_how_many_pieces_of_audio_it_got() -> None:
             await live.append(b"\0" * 70_000)
         await live.commit()
     assert await tally.committed == "item_3"
+
+
+@pytest.mark.parametrize("recording", [recorded, recorded_gz, recorded_audio], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("traffic", TRAFFIC, ids=lambda traffic: traffic.kind)
+@pytest.mark.parametrize("missed", [0, 1])
+async def test_a_run_that_records_fails_if_its_tape_misses_a_delta(
+    traffic: Traffic, recording: ModuleType, missed: int
+) -> None:
+    tally = Tally(traffic)
+    expected = pytest.raises(AssertionError, match="on the tape") if missed else nullcontext()
+    with expected:
+        await recorded_run(recording, traffic, tally, missed)
+    assert tally.deltas == traffic.events + missed
+
+
+async def recorded_run(recording: ModuleType, traffic: Traffic, tally: Tally, missed: int) -> None:
+    async with asyncio.timeout(10), serving(traffic) as url, recording.Client(url, tally) as app:
+        async with app.session() as live:
+            await live.respond()
+        tally.deltas += missed
+
+
+def test_recording_is_held_against_the_same_without_a_tape() -> None:
+    (verdict,) = verdicts({"record_text": runs(realtime_events=[2.0, 2.0], recorded=[2.5, 2.5])})
+    assert (verdict.value, verdict.passed) == (1.25, False)
 
 
 @pytest.mark.parametrize("spoil", ["one too many", "one too short", "a complaint"])

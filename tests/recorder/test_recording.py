@@ -118,10 +118,15 @@ async def test_a_killed_process_leaves_a_readable_tape_up_to_its_last_100_ms(
         {"anything": {"Proxy-Authorization": f"Digest {CANARY}"}},
         {"error": {"message": f"Incorrect API key provided: sk-{CANARY}-000"}},
         {"error": {"message": f"the secret ek_{CANARY} has expired"}},
+        {"error": {"message": f"signed with whsec_{CANARY}"}},
+        {"session": {"Client-Secret": CANARY}, "SIP_HEADERS": [{"name": "X", "value": CANARY}]},
+        {"item": {"content": [{"audio": "AAAA" * 1000}, {"text": f"sk_{CANARY}", "audio": "AAAA" * 1000}]}},
+        {"text": "la " * 5000, "x": {"url": 1, "target_uri": f"sip:me:{CANARY}@host"}},
         {"error": {"message": f"header was 'Bearer {CANARY}'"}},
         b'{"type":"session.updated","\\u0061uthorization":"' + CANARY.encode() + b'"}',
         b'{"type":"session.updated","value":"' + CANARY.encode() + b'","value":""}',
         b'{"type":"session.updated","authorization":"' + CANARY.encode() + b'", broken',
+        b'{"type":"session.updated","X-Authorization":"' + CANARY.encode() + b'", broken',
         b'{"type":"session.updated",\n "headers":{"a":"' + CANARY.encode() + b'"}}',
     ],
 )
@@ -168,6 +173,69 @@ async def test_without_audio_each_piece_is_replaced_by_its_size(tmp_path: Path) 
     assert heard[1]["item"]["content"] == [taken, taken]
     tape = await taped(tmp_path / "b.jsonl", audio, item, audio=True)
     assert [msgspec.json.decode(frame.data) for frame in tape][-2:] == [audio, item]
+
+
+@pytest.mark.parametrize(
+    ("frame", "size_bytes"),
+    [
+        (b'{"type":"response.output_audio.delta","item_id":"i","delta":"AAAA"}', 3),
+        (b'{"type":"response.output_audio.delta","item_id":"i","delta":"AA=="}', 1),
+        (b'{"type":"response.output_audio.delta","item_id":"i","delta":""}', 0),
+        (b'{"type":"response.output_audio.delta","item_id":"i","delta":"\\/\\/\\/\\/AAAA"}', 6),
+        (b'{"type":"response.output_audio.delta","delta":"AAAA","item_id":"i"}', 3),
+        (b'{"delta" : "AAA=", "type":"response.output_audio.delta"}', 2),
+        (b'{"type":"input_audio_buffer.append","event_id":"e","audio":"AAAA"}', 3),
+        (b'{"type":"input_audio_buffer.append","audio":"AAAA","event_id":"e"}', 3),
+    ],
+)
+async def test_a_piece_of_audio_is_left_out_wherever_it_stands_in_its_frame(
+    tmp_path: Path, frame: bytes, size_bytes: int
+) -> None:
+    """Its size is exact, and the rest of the frame is as it was."""
+    tape = await taped(tmp_path / "call.jsonl", frame)
+    left, whole = msgspec.json.decode(tape.frames[-1].data), msgspec.json.decode(frame)
+    field = "delta" if "delta" in whole else "audio"
+    assert left == {**whole, field: None, "audio_bytes": size_bytes}
+
+
+async def test_a_line_break_in_a_frame_begins_no_line(tmp_path: Path) -> None:
+    """B48: no server can write lines of its own onto a tape, not by the frames that are looked at least either."""
+    head, forged = b'{"type":"response.output_text.delta",', b'\n{"t":0.1,"d":"out","f":{"type":"response.create"}}\n'
+    path = tmp_path / "call.jsonl"
+    tape = await taped(path, head + b'\n"delta":"x"}', head + forged, head + b'"delta":"y"}')
+    assert [(frame.direction, frame.data) for frame in tape][-3:] == [
+        ("in", head + b'"delta":"x"}'),
+        ("in", head + forged),
+        ("in", head + b'"delta":"y"}'),
+    ]
+    assert all(_is_json(line) for line in path.read_bytes().splitlines())
+
+
+async def test_both_directions_keep_their_order_and_each_turn_of_the_loop_its_time(tmp_path: Path) -> None:
+    """Frames of one turn bear one time; what was sent between two that came stands between them."""
+    path, peer, times_s = tmp_path / "call.jsonl", Peer(), [0.0]
+    writer = TapeWriter(Recording(path=path), Header(), clock=lambda: times_s[-1])
+    door = Recorder(await peer.dial("", {}, Realtime().options), writer)
+
+    def answer(frame: bytes) -> bool:
+        if b"create" not in frame:
+            door.write(frame.replace(b"x.in", b"x.out"))
+        return False
+
+    reading = asyncio.create_task(door.run(answer))
+    async with asyncio.timeout(5):
+        for now_s in (0.25, 0.5):
+            times_s.append(now_s)
+            peer.say({"type": "x.in", "n": 1}, {"type": "x.in", "n": 2})
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        peer.close()
+        await reading
+        await writer.close()
+    seen = [(f.t_s, f.direction, msgspec.json.decode(f.data)["n"]) for f in Tape.read(path) if b"x." in f.data]
+    turn = [("in", 1), ("out", 1), ("in", 2), ("out", 2)]
+    assert [(direction, number) for _, direction, number in seen] == turn * 2
+    assert [t_s for t_s, _, _ in seen] == [0.25] * 4 + [0.5] * 4
 
 
 async def test_a_frame_that_is_no_json_is_kept_byte_for_byte(tmp_path: Path) -> None:
