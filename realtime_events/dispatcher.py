@@ -46,8 +46,18 @@ log = logger("handlers")
 CANCEL_TIMEOUT_S = 0.05
 MOST_THREADS = 1_000  # a bound for the pool: each lane of a handler that asks for a thread uses one at a time
 NEVER_REPORTED = (HandlerFailed, HandlerSlow, HandlerLagging)
-COUNTED = {UnknownEvent, MalformedEvent, AudioGap, ConnectionRestored, ConnectionStalled}
-COUNTED |= {SendRejected, SessionRotated, ToolOrphaned}
+COUNTED: frozenset[Any] = frozenset(
+    {
+        UnknownEvent,
+        MalformedEvent,
+        AudioGap,
+        ConnectionRestored,
+        ConnectionStalled,
+        SendRejected,
+        SessionRotated,
+        ToolOrphaned,
+    }
+)
 
 Put = Callable[[Any], None]
 

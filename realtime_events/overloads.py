@@ -88,6 +88,7 @@ from .events import (
     ResponseOutputTextDone,
     SendRejected,
     SessionCreated,
+    SessionEnding,
     SessionExpiring,
     SessionRotated,
     SessionUpdate,
@@ -254,6 +255,8 @@ ConnectionClosedTarget: TypeAlias = Literal["connection.closed"] | type[Connecti
 ConnectionClosedHandler = TypeVar("ConnectionClosedHandler", bound=Handler[ConnectionClosed])
 ConnectionStalledTarget: TypeAlias = Literal["connection.stalled"] | type[ConnectionStalled]
 ConnectionStalledHandler = TypeVar("ConnectionStalledHandler", bound=Handler[ConnectionStalled])
+SessionEndingTarget: TypeAlias = Literal["session.ending"] | type[SessionEnding]
+SessionEndingHandler = TypeVar("SessionEndingHandler", bound=Handler[SessionEnding])
 SessionExpiringTarget: TypeAlias = Literal["session.expiring"] | type[SessionExpiring]
 SessionExpiringHandler = TypeVar("SessionExpiringHandler", bound=Handler[SessionExpiring])
 SessionRotatedTarget: TypeAlias = Literal["session.rotated"] | type[SessionRotated]
@@ -320,7 +323,7 @@ TranslationSessionUpdatedTarget: TypeAlias = type[translation.SessionUpdated]
 TranslationSessionUpdatedHandler = TypeVar("TranslationSessionUpdatedHandler", bound=Handler[translation.SessionUpdated])
 TranslationSessionUpdateTarget: TypeAlias = type[translation.SessionUpdate]
 TranslationSessionUpdateHandler = TypeVar("TranslationSessionUpdateHandler", bound=Handler[translation.SessionUpdate])
-EventName: TypeAlias = Literal["error", "session.created", "transcription_session.created", "session.updated", "transcription_session.updated", "rate_limits.updated", "conversation.created", "conversation.item.added", "conversation.item.created", "conversation.item.done", "conversation.item.retrieved", "conversation.item.truncated", "conversation.item.deleted", "conversation.item.input_audio_transcription.delta", "conversation.item.input_audio_transcription.segment", "conversation.item.input_audio_transcription.completed", "conversation.item.input_audio_transcription.failed", "input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped", "input_audio_buffer.timeout_triggered", "input_audio_buffer.committed", "input_audio_buffer.cleared", "input_audio_buffer.dtmf_event_received", "output_audio_buffer.started", "output_audio_buffer.stopped", "output_audio_buffer.cleared", "response.created", "response.done", "response.output_item.added", "response.output_item.done", "response.content_part.added", "response.content_part.done", "response.output_text.delta", "response.text.delta", "response.output_text.done", "response.text.done", "response.output_audio.delta", "response.audio.delta", "response.output_audio.done", "response.audio.done", "response.output_audio_transcript.delta", "response.audio_transcript.delta", "response.output_audio_transcript.done", "response.audio_transcript.done", "response.function_call_arguments.delta", "response.function_call_arguments.done", "mcp_list_tools.in_progress", "mcp_list_tools.completed", "mcp_list_tools.failed", "response.mcp_call_arguments.delta", "response.mcp_call_arguments.done", "response.mcp_call.in_progress", "response.mcp_call.completed", "response.mcp_call.failed", "session.update", "transcription_session.update", "input_audio_buffer.append", "input_audio_buffer.commit", "input_audio_buffer.clear", "output_audio_buffer.clear", "conversation.item.create", "conversation.item.retrieve", "conversation.item.truncate", "conversation.item.delete", "response.create", "response.cancel", "connection.opened", "connection.lost", "connection.restored", "connection.closed", "connection.stalled", "session.expiring", "session.rotated", "turn.started", "turn.done", "audio.flush", "audio.gap", "audio.lagging", "speech.interrupted", "tool.started", "tool.progress", "tool.done", "tool.failed", "tool.approval_requested", "tool.orphaned", "tool.loop_stopped", "handler.failed", "handler.slow", "handler.lagging", "loop.blocked", "send.rejected", "recording.stopped", "frame.received", "event.malformed", "event.unknown", "session.closed", "session.input_transcript.delta", "session.output_transcript.delta", "session.output_audio.delta", "session.input_audio_buffer.append", "session.close"]
+EventName: TypeAlias = Literal["error", "session.created", "transcription_session.created", "session.updated", "transcription_session.updated", "rate_limits.updated", "conversation.created", "conversation.item.added", "conversation.item.created", "conversation.item.done", "conversation.item.retrieved", "conversation.item.truncated", "conversation.item.deleted", "conversation.item.input_audio_transcription.delta", "conversation.item.input_audio_transcription.segment", "conversation.item.input_audio_transcription.completed", "conversation.item.input_audio_transcription.failed", "input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped", "input_audio_buffer.timeout_triggered", "input_audio_buffer.committed", "input_audio_buffer.cleared", "input_audio_buffer.dtmf_event_received", "output_audio_buffer.started", "output_audio_buffer.stopped", "output_audio_buffer.cleared", "response.created", "response.done", "response.output_item.added", "response.output_item.done", "response.content_part.added", "response.content_part.done", "response.output_text.delta", "response.text.delta", "response.output_text.done", "response.text.done", "response.output_audio.delta", "response.audio.delta", "response.output_audio.done", "response.audio.done", "response.output_audio_transcript.delta", "response.audio_transcript.delta", "response.output_audio_transcript.done", "response.audio_transcript.done", "response.function_call_arguments.delta", "response.function_call_arguments.done", "mcp_list_tools.in_progress", "mcp_list_tools.completed", "mcp_list_tools.failed", "response.mcp_call_arguments.delta", "response.mcp_call_arguments.done", "response.mcp_call.in_progress", "response.mcp_call.completed", "response.mcp_call.failed", "session.update", "transcription_session.update", "input_audio_buffer.append", "input_audio_buffer.commit", "input_audio_buffer.clear", "output_audio_buffer.clear", "conversation.item.create", "conversation.item.retrieve", "conversation.item.truncate", "conversation.item.delete", "response.create", "response.cancel", "connection.opened", "connection.lost", "connection.restored", "connection.closed", "connection.stalled", "session.ending", "session.expiring", "session.rotated", "turn.started", "turn.done", "audio.flush", "audio.gap", "audio.lagging", "speech.interrupted", "tool.started", "tool.progress", "tool.done", "tool.failed", "tool.approval_requested", "tool.orphaned", "tool.loop_stopped", "handler.failed", "handler.slow", "handler.lagging", "loop.blocked", "send.rejected", "recording.stopped", "frame.received", "event.malformed", "event.unknown", "session.closed", "session.input_transcript.delta", "session.output_transcript.delta", "session.output_audio.delta", "session.input_audio_buffer.append", "session.close"]
 KnownTarget: TypeAlias = EventName | type[Event] | Collection[EventName | type[Event]]
 Target: TypeAlias = str | type[Event] | Collection[str | type[Event]]
 AnyHandler = TypeVar("AnyHandler", bound=Handler[Any])
@@ -451,6 +454,8 @@ class On(Protocol):
     def __call__(self, target: ConnectionClosedTarget, /, *, when: When[ConnectionClosed] = None, **how: Unpack[How]) -> Callable[[ConnectionClosedHandler], ConnectionClosedHandler]: ...
     @overload
     def __call__(self, target: ConnectionStalledTarget, /, *, when: When[ConnectionStalled] = None, **how: Unpack[How]) -> Callable[[ConnectionStalledHandler], ConnectionStalledHandler]: ...
+    @overload
+    def __call__(self, target: SessionEndingTarget, /, *, when: When[SessionEnding] = None, **how: Unpack[How]) -> Callable[[SessionEndingHandler], SessionEndingHandler]: ...
     @overload
     def __call__(self, target: SessionExpiringTarget, /, *, when: When[SessionExpiring] = None, **how: Unpack[How]) -> Callable[[SessionExpiringHandler], SessionExpiringHandler]: ...
     @overload
@@ -639,6 +644,8 @@ class On(Protocol):
     def __call__(self, target: ConnectionClosedTarget, handler: Handler[ConnectionClosed], /, *, when: When[ConnectionClosed] = None, **how: Unpack[How]) -> Handler[ConnectionClosed]: ...
     @overload
     def __call__(self, target: ConnectionStalledTarget, handler: Handler[ConnectionStalled], /, *, when: When[ConnectionStalled] = None, **how: Unpack[How]) -> Handler[ConnectionStalled]: ...
+    @overload
+    def __call__(self, target: SessionEndingTarget, handler: Handler[SessionEnding], /, *, when: When[SessionEnding] = None, **how: Unpack[How]) -> Handler[SessionEnding]: ...
     @overload
     def __call__(self, target: SessionExpiringTarget, handler: Handler[SessionExpiring], /, *, when: When[SessionExpiring] = None, **how: Unpack[How]) -> Handler[SessionExpiring]: ...
     @overload
@@ -839,6 +846,8 @@ class WaitFor(Protocol):
     @overload
     def __call__(self, target: ConnectionStalledTarget, /, *, when: When[ConnectionStalled] = None, timeout: float | None = None) -> Coroutine[Any, Any, ConnectionStalled]: ...
     @overload
+    def __call__(self, target: SessionEndingTarget, /, *, when: When[SessionEnding] = None, timeout: float | None = None) -> Coroutine[Any, Any, SessionEnding]: ...
+    @overload
     def __call__(self, target: SessionExpiringTarget, /, *, when: When[SessionExpiring] = None, timeout: float | None = None) -> Coroutine[Any, Any, SessionExpiring]: ...
     @overload
     def __call__(self, target: SessionRotatedTarget, /, *, when: When[SessionRotated] = None, timeout: float | None = None) -> Coroutine[Any, Any, SessionRotated]: ...
@@ -1035,6 +1044,8 @@ class StreamOf(Protocol):
     def __call__(self, target: ConnectionClosedTarget, /, *, when: When[ConnectionClosed] = None, max_pending: int = ...) -> Stream[ConnectionClosed]: ...
     @overload
     def __call__(self, target: ConnectionStalledTarget, /, *, when: When[ConnectionStalled] = None, max_pending: int = ...) -> Stream[ConnectionStalled]: ...
+    @overload
+    def __call__(self, target: SessionEndingTarget, /, *, when: When[SessionEnding] = None, max_pending: int = ...) -> Stream[SessionEnding]: ...
     @overload
     def __call__(self, target: SessionExpiringTarget, /, *, when: When[SessionExpiring] = None, max_pending: int = ...) -> Stream[SessionExpiring]: ...
     @overload

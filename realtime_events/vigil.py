@@ -124,10 +124,13 @@ class Vigil:
 
     def _is_over(self, now: float) -> bool:
         idle_s, longest_s = self._options.idle_timeout_s, self._options.max_duration_s
+        most = self._options.max_tokens
         if longest_s is not None and now - self._began_s >= longest_s:
             self._close(f"the session has lasted {longest_s:g} s (max_duration_s)")
         elif idle_s is not None and now - self._seen_s >= idle_s:
             self._close(f"nothing was sent or received for {idle_s:g} s (idle_timeout_s)")
+        elif most is not None and (used := self._line.core.usage.tokens) >= most:
+            self._close(f"{used:,} tokens are used, of {most:,} (max_tokens)")
         else:
             return False
         return True

@@ -103,6 +103,13 @@ class SessionExpiring(LocalEvent, frozen=True, kw_only=True, tag="session.expiri
     left_s: float
 
 
+class SessionEnding(LocalEvent, frozen=True, kw_only=True, tag="session.ending"):
+    """The session is closed for `reason`, as when a budget is used up; the turn that runs has `grace_s` seconds."""
+
+    reason: str
+    grace_s: float
+
+
 class SessionRotated(LocalEvent, frozen=True, kw_only=True, tag="session.rotated"):
     """The session goes on in a fresh server-side session, before the server's limit.
 
@@ -302,6 +309,7 @@ LOCAL_EVENTS: tuple[type[LocalEvent], ...] = (
     ConnectionRestored,
     ConnectionClosed,
     ConnectionStalled,
+    SessionEnding,
     SessionExpiring,
     SessionRotated,
     TurnStarted,

@@ -46,6 +46,11 @@ class SessionUsage:
         return reduce(_add, self.by_model.values(), Usage())
 
     @property
+    def tokens(self) -> int:
+        """How many tokens all responses took together, by the server's own totals where it gives them."""
+        return sum(_tokens_of(used) for used in self.by_model.values())
+
+    @property
     def transcription(self) -> TranscriptionUsage:
         """What all transcriptions used together; tokens of some models stand beside the seconds of others."""
         used = reduce(_add, self.transcription_by_model.values(), TranscriptionUsage())
@@ -75,6 +80,10 @@ class SessionUsage:
             transcriptions=self.transcriptions + other.transcriptions,
             transcription_by_model=_merged(self.transcription_by_model, other.transcription_by_model),
         )
+
+
+def _tokens_of(used: Usage) -> int:
+    return used.total_tokens or (used.input_tokens or 0) + (used.output_tokens or 0)
 
 
 def add_usage(first: Usage, second: Usage) -> Usage:

@@ -12,10 +12,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from ..events import local
+from ..events.response import ResponseCreateParams
 from ..events.session import SessionConfig
 from ..exceptions import RealtimeError
 from ..logs import logger
 from ..protocol.conversation import Conversation, Dropped
+from ..protocol.responses import Wanted
 from ..vigil import Vigil
 from ..watch import Watch
 from .configuring import says_something
@@ -48,6 +50,7 @@ class Living(Talking, Sounding, Editing, Renewing, Listening):
     _seed: Conversation | None
     _resumed: Resumed | None = None
     _closing: asyncio.Task[None] | None = None
+    _leaving: asyncio.Task[None] | None = None
     _spared: set[asyncio.Task[Any]]
     _why = _reason = ""
 
@@ -165,11 +168,27 @@ class Living(Talking, Sounding, Editing, Renewing, Listening):
             self._closing = self._closing or self._start_closing()
 
     def _close_because(self, reason: str) -> None:
-        """Close the session for a reason of this side."""
-        if self._closing is None:
+        """Close the session for a reason of this side, once the turn that runs has ended and farewell is said."""
+        if self._closing is None and self._leaving is None:
             log.info("closing session %s: %s", self.id, reason)
             self._reason = reason
-            self._closing = self._start_closing()
+            loop = asyncio.get_running_loop()
+            self._leaving = loop.create_task(self._leave(reason), name="realtime_events.session.leave")
+
+    async def _leave(self, reason: str) -> None:
+        self._dispatcher.publish(local.SessionEnding(reason=reason, grace_s=self._options.drain_s))
+        self._say_farewell()
+        await self.drain()
+
+    def _say_farewell(self) -> None:
+        """Have the model say its last words, where some are wanted; what runs is heard first."""
+        words, kind = self._options.farewell, self._options.kind
+        if not words or kind != "realtime" or self._line.is_offline or self._connection.ended.done():
+            return
+        params = ResponseCreateParams(instructions=words, tool_choice="none")
+        exchange = self._core.exchange
+        exchange.want(Wanted(exchange.new_request(params), interruptible=False), self._clock())
+        self._connection.carry_out()
 
     def _start_closing(self) -> asyncio.Task[None]:
         return asyncio.get_running_loop().create_task(self._close(), name="realtime_events.session.close")
@@ -177,6 +196,8 @@ class Living(Talking, Sounding, Editing, Renewing, Listening):
     async def _close(self) -> None:
         reason, code = self._why or self._reason or MANNERS[0], 1011 if self._why else MANNERS[1]
         self._vigil.end()
+        if self._leaving is not None:
+            self._leaving.cancel()
         await self._line.close(code, reason)
         # Side by side: each is bounded, and together they are to take no longer than the longest.
         await asyncio.gather(

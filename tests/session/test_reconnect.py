@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from realtime_events import ConnectionLostError, Options, Realtime, Session, assistant, user
+from realtime_events import ConnectionLostError, Realtime, Session, assistant, user
 from realtime_events.events import (
     ConnectionClosed,
     ConnectionLost,
@@ -396,8 +396,3 @@ async def test_a_server_that_says_nothing_is_told() -> None:
             assert stalled.waiting_for == "a response" and stalled.silent_s >= 0.2
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)
-
-
-def test_what_may_be_set_has_the_promised_defaults() -> None:
-    """api.md: reconnecting and rotating are on."""
-    assert (Options().reconnect, Options().rotate, Options().idle_timeout_s) == (True, True, None)
