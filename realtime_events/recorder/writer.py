@@ -150,14 +150,14 @@ class TapeWriter:
         """
         turn: list[bytes] = []
         append, begin_turn, kept_of = turn.append, self._begin_turn, self._kept_of
-        words = redaction.WORDS
+        words, piece_of_audio, audio = redaction.WORDS, redaction.piece_of_audio, self._recording.audio
 
         def take(frame: bytes) -> T:
             if not turn:
                 begin_turn(turn, direction, epoch)
             if frame.startswith(words):
                 append(frame)
-            elif (kept := kept_of(frame)) is not None:
+            elif (kept := piece_of_audio(frame, audio)) is not None or (kept := kept_of(frame)) is not None:
                 append(kept)
             return then(frame)
 
@@ -207,10 +207,7 @@ class TapeWriter:
 
     def _kept_of(self, frame: bytes) -> bytes | None:
         """Give what is kept of a frame, in one line; None if it has a line of its own, because it is no JSON."""
-        audio = self._recording.audio
-        if (piece := redaction.piece_of_audio(frame, audio)) is not None:
-            return piece
-        kept = redaction.kept(frame, audio)
+        kept = redaction.kept(frame, self._recording.audio)
         if kept is not None and (text := _in_one_line(kept)) is not None:
             return text
         what = {"size_bytes": len(frame)} if kept is None else {"x": kept}
