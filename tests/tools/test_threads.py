@@ -87,3 +87,24 @@ def test_a_job_cancelled_before_its_turn_is_skipped() -> None:
     assert first.result(WAIT_S)
     assert pool.submit(ran.is_set).result(WAIT_S) is False
     pool.close()
+
+
+def test_a_thread_that_has_nothing_to_do_ends_and_another_takes_its_place() -> None:
+    """B46: a pool that was busy once does not keep its threads for ever."""
+    pool = ThreadPool(idle_s=0.01)
+    first = pool.submit(threading.current_thread).result(5)
+    first.join(5)
+    assert not first.is_alive()
+    assert pool.submit(threading.current_thread).result(5) is not first
+    pool.close()
+
+
+def test_a_closed_pool_is_waited_for_but_not_for_ever() -> None:
+    """B46: who waits is told how many threads still run."""
+    pool, may_end = ThreadPool(), threading.Event()
+    job = pool.submit(lambda: may_end.wait(5))
+    pool.close()
+    assert pool.join(0.01) == 1
+    may_end.set()
+    assert pool.join(5) == 0
+    assert job.result(0) is True
