@@ -456,10 +456,9 @@ class _KeepAlive:
         self._wait(self._interval_s)
 
     def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._ping is not None:
-            self._ping.cancel()
+        for running in (self._timer, self._ping):
+            if running is not None:
+                running.cancel()
 
     def _wait(self, delay_s: float) -> None:
         self._timer = self._loop.call_later(delay_s, self._tick, delay_s, self._loop.time() + delay_s)
@@ -525,7 +524,7 @@ def _as_ours(error: BaseException, place: str, how: Dialling) -> TransportError 
     if isinstance(error, aiohttp.ClientConnectorError):
         why = os.strerror(error.errno).lower() if error.errno else one_line(str(error.os_error), limit=200)
         return _failed(f"cannot connect to {place}: {why}", can_reconnect=True)
-    if isinstance(error, aiohttp.InvalidURL):
+    if isinstance(error, aiohttp.InvalidURL | UnicodeError):  # The latter is the resolver's word for an odd name.
         return _failed(f"{place!r} is no URL that can be connected to", can_reconnect=False)
     if isinstance(error, aiohttp.ClientError | OSError | socket.gaierror):
         return _failed(f"{place} does not speak WebSocket: {one_line(str(error), limit=200)}", can_reconnect=True)

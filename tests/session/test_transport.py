@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import WSMsgType, web
 
@@ -23,7 +24,7 @@ from realtime_events import (
     TransportError,
 )
 from realtime_events.endpoint import Secret
-from realtime_events.transport import Dialling, Ending, WebSocketTransport, dial
+from realtime_events.transport import READ_FIRST_S, Dialling, Ending, WebSocketTransport, dial
 
 CREATED = b'{"type":"session.created","event_id":"event_1","session":{"type":"realtime","id":"sess_1"}}'
 Behave = Callable[[web.WebSocketResponse], Awaitable[None]]
@@ -217,6 +218,102 @@ async def test_a_reason_too_long_for_a_close_frame_is_cut_between_characters() -
     assert reasons == ["é" * 61]
 
 
+async def test_what_can_no_longer_be_sent_raises_how_the_connection_ended() -> None:
+    """B40: in the moment between the end and the word of the socket, and after it; the first reason stays."""
+    gone = asyncio.Event()
+
+    async def behave(ws: web.WebSocketResponse) -> None:
+        await gone.wait()
+
+    async with door_to(behave) as transport:
+        reading = asyncio.create_task(until_it_ends(transport))
+        await transport.send(b"{}")
+        transport.end(Ending(1006, "found dead", "network"))
+        transport.end(Ending(1006, "found dead again", "network"))
+        with pytest.raises(ConnectionLostError, match="found dead$"):
+            await transport.drain()
+        ending = await reading
+        with pytest.raises(ConnectionLostError, match="found dead$"):
+            await transport.drain()
+        gone.set()
+    assert (ending.code, ending.reason) == (1006, "found dead")
+
+
+async def test_a_send_during_which_the_connection_ends_is_not_taken_for_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """B40."""
+    gone = asyncio.Event()
+
+    async def behave(ws: web.WebSocketResponse) -> None:
+        await gone.wait()
+
+    async with door_to(behave) as transport:
+
+        async def send_frame(data: bytes, kind: WSMsgType) -> None:
+            transport.end(Ending(1006, "found dead", "network"))
+
+        monkeypatch.setattr(transport._ws, "send_frame", send_frame)
+        with pytest.raises(ConnectionLostError, match="found dead"):
+            await transport.send(b"{}")
+        gone.set()
+
+
+async def test_what_a_write_does_not_wait_for_may_be_cancelled_and_nobody_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """B46: a write waits for no room; whatever becomes of the wait leaves no complaint in the loop."""
+    gone, complaints = asyncio.Event(), list[Any]()
+    loop = asyncio.get_running_loop()
+    room: asyncio.Future[None] = loop.create_future()
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
+
+    async def behave(ws: web.WebSocketResponse) -> None:
+        await gone.wait()
+
+    async with door_to(behave) as transport:
+
+        async def send_frame(data: bytes, kind: WSMsgType) -> None:
+            await room
+
+        monkeypatch.setattr(transport._ws, "send_frame", send_frame)
+        transport.write(b"{}")
+        room.cancel()
+        await asyncio.wait({room})
+        gone.set()
+    assert room.cancelled() and not complaints
+
+
+@pytest.mark.parametrize("what", ["ping", "pong"])
+async def test_a_connection_whose_pings_cannot_be_written_has_ended(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """B40, B44: neither our own nor the answer to the server's."""
+
+    async def behave(ws: web.WebSocketResponse) -> None:
+        await ws.ping(b"there?")
+        await read_all(ws)
+
+    async def fails(payload: bytes = b"") -> None:
+        raise ConnectionResetError("the socket is closing")
+
+    async with door_to(behave, ping_interval_s=0.01 if what == "ping" else None) as transport:
+        monkeypatch.setattr(transport._ws, what, fails)
+        ending = await until_it_ends(transport)
+    assert (ending.code, ending.initiator) == (1006, "network")
+
+
+async def test_a_socket_that_does_not_tell_what_is_acknowledged_leaves_it_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """B17: None is not zero; the audio that was written is named as in doubt then."""
+    fcntl = pytest.importorskip("fcntl")
+
+    def ioctl(*_: Any) -> bytes:
+        raise OSError("not for this kind of socket")
+
+    async with door_to(read_all) as transport:
+        monkeypatch.setattr(fcntl, "ioctl", ioctl)
+        assert transport.unacknowledged_bytes is None
+        reading = asyncio.create_task(until_it_ends(transport))
+        transport.end(Ending(1006, "found dead", "network"))
+        assert (await reading).unacknowledged_bytes is None
+
+
 # ── keep-alive ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -259,6 +356,21 @@ async def test_a_quiet_peer_that_answers_pings_lives_on() -> None:
     async with door_to(behave, ping_interval_s=0.005, ping_timeout_s=5.0, autoping=False) as transport:
         ending = await until_it_ends(transport, frames)
     assert enough.is_set() and frames == [b"still here"] and ending.code == 1000
+
+
+async def test_a_loop_that_was_blocked_reads_before_it_judges_the_peer() -> None:
+    """B44: what the peer said meanwhile lies unread; silence is counted only once the reader had its turn."""
+    async with door_to(read_all, ping_interval_s=60.0, ping_timeout_s=0.01) as transport:
+        reading = asyncio.create_task(until_it_ends(transport))
+        await asyncio.sleep(0)
+        loop, alive = asyncio.get_running_loop(), transport._alive
+        assert alive is not None
+        alive._tick(60.0, loop.time())  # The first ping.
+        alive._tick(60.0, loop.time() - 30.0)
+        assert not reading.done() and alive._silent_s == 0.0
+        assert alive._timer is not None and alive._timer.when() - loop.time() <= READ_FIRST_S
+        await transport.close()
+        assert (await reading).initiator == "client"
 
 
 async def test_the_servers_pings_are_answered_while_a_handler_is_stuck() -> None:
@@ -386,6 +498,71 @@ async def test_a_server_that_does_not_speak_http_is_named() -> None:
         with pytest.raises(TransportError, match="does not speak WebSocket"):
             await dial(f"ws://127.0.0.1:{port}/", {}, Dialling())
         await gone.wait()
+
+
+async def answered(answer: bytes) -> BaseException:
+    """Dial a server that gives an answer and hangs up, and give the error."""
+
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    async with asyncio.timeout(5), await asyncio.start_server(say, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        with pytest.raises(TransportError) as caught:
+            await dial(f"ws://127.0.0.1:{port}/", {}, Dialling())
+    return caught.value
+
+
+async def test_a_refusal_whose_body_never_comes_is_told_without_it() -> None:
+    """B41: its status says whether to try again."""
+    error = await answered(b"HTTP/1.1 503 Busy\r\nContent-Length: 100\r\nRetry-After: 7\r\n\r\n")
+    assert isinstance(error, HandshakeError)
+    assert (error.status, error.body, error.headers["Retry-After"]) == (503, "", "7")
+    assert error.can_reconnect
+
+
+async def test_an_upgrade_that_does_not_answer_the_challenge_is_refused() -> None:
+    """B41: whoever says 101 without having read the request is no WebSocket server."""
+    error = await answered(
+        b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: no\r\n\r\n"
+    )
+    assert isinstance(error, HandshakeError)
+    assert error.status == 101 and "challenge" in error.body
+
+
+async def test_a_connection_that_ends_right_after_its_upgrade_is_an_error_of_the_door(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """B40, B41: it may be tried again, and the pool is given back."""
+    connect = aiohttp.ClientSession.ws_connect
+
+    async def connected(client: aiohttp.ClientSession, *args: Any, **how: Any) -> Any:
+        ws = await connect(client, *args, **how)
+        ws._response.close()
+        return ws
+
+    monkeypatch.setattr(aiohttp.ClientSession, "ws_connect", connected)
+    with pytest.raises(TransportError, match="ended right after the handshake") as caught:
+        async with door_to(read_all):
+            pass
+    assert caught.value.can_reconnect
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".example", "host:99999"])
+async def test_a_url_that_names_no_host_is_no_url_to_connect_to(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """B41: trying again does not help."""
+
+    async def getaddrinfo(host: str, *_: Any, **__: Any) -> Any:
+        return host.encode("idna")  # What the real one begins with, before it asks anybody.
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    async with asyncio.timeout(5):
+        with pytest.raises(TransportError, match="is no URL that can be connected to") as caught:
+            await dial(f"wss://{host}/v1/realtime", {}, Dialling())
+    assert not caught.value.can_reconnect
 
 
 async def test_a_handshake_that_stalls_is_given_up() -> None:
