@@ -75,6 +75,7 @@ class Page:
 
     Attributes:
         heard: The numbers of the pieces, in the order in which they came.
+        heard_s: When each of them came.
         committed: How often each piece was made part of an item because the client said so.
         items: How often each id was given to an item.
         calls: The ids of the tool calls that it made.
@@ -84,6 +85,7 @@ class Page:
 
     def __init__(self, session: Any) -> None:
         self.heard: list[int] = []
+        self.heard_s: list[float] = []
         self.committed = Counter[int]()
         self.items = Counter[str]()
         self.calls, self.told = set[str](), set[str]()
@@ -104,6 +106,7 @@ class Page:
         if isinstance(event, InputAudioBufferAppend):
             numbers = list(numbers_in(event.audio))
             self.heard += numbers
+            self.heard_s += [now] * len(numbers)
             self._buffer += numbers
         elif isinstance(event, InputAudioBufferCommit):
             if len(self._buffer) >= COMMIT_PIECES:  # Else it is refused, and whoever asked for it is told.
