@@ -253,9 +253,8 @@ class Outbox:
         """Accept the audio of blocked senders, in their order, as far as there is room."""
         while self._blocked and self.ring.fits(self._blocked[0][1]):
             frame, n_bytes, future = self._blocked.pop(0)
-            if not future.done():
-                self._tell(self.ring.put(frame, n_bytes, self._clock()))
-                future.set_result(None)
+            self._tell(self.ring.put(frame, n_bytes, self._clock()))
+            future.set_result(None)
         self._pump_on()
 
     # Out.
@@ -324,9 +323,8 @@ class Outbox:
             self._pumping.cancel()
         blocked, self._blocked = self._blocked, []
         for _, _, future in blocked:
-            if not future.done():
-                future.set_exception(self._error)
-                future.exception()  # Whoever waited may have been cancelled in this turn.
+            future.set_exception(self._error)
+            future.exception()  # Whoever waited may have been cancelled in this turn.
         self._tell(self.ring.drop_all(reason))
 
     def _tell(self, gaps: list[Gap]) -> None:

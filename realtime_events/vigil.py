@@ -89,9 +89,8 @@ class Vigil:
         return max(MIN_TICK_S, min(MAX_TICK_S, shortest_s / TICKS_IN_TIME))
 
     def _tick(self) -> None:
+        self._wait()
         self.look()
-        if self._timer is not None:
-            self._wait()
 
     def look(self) -> None:
         """Look at the session, and do what is due."""
