@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .audio import AudioFormat, AudioLedger
-from .audio.ring import Gap, Ring
+from .audio.ring import Gap
 from .dispatcher import Dispatcher
 from .events import client, local, server, translation
 from .events.base import ClientEvent, Event, MalformedEvent, UnknownEvent
@@ -77,6 +77,7 @@ class Connection:
         "_start_call",
         "_transport",
         "_warned",
+        "_was_said",
         "created",
         "ended",
         "received",
@@ -113,6 +114,7 @@ class Connection:
         self._reading: asyncio.Task[None] | None = None
         self._sending = sending
         self._outbox: Outbox | None = None
+        self._was_said = True
         self._warned: set[str] = set()
         self._decode = self._decoder()
 
@@ -197,11 +199,9 @@ class Connection:
             ring, listened = before._outbox.ring, bool(before._core.turn_detection)
             before._confirm_audio()
             again, lost = ring.ledger.move(was_heard=listened)
-            is_said = self._outbox.take_over(before._outbox, again)
+            self._was_said = self._outbox.take_over(before._outbox, again)
             for gap in ring.named(lost, "the session was rotated before it was committed"):
                 self._tell_gap(gap)
-            for doubt in () if is_said else self._lose(ring, None):
-                self._dispatcher.publish(doubt)
 
     # Inwards: decode, State, lanes. Nothing here awaits.
 
@@ -415,10 +415,8 @@ class Connection:
         self._confirm_audio()
         on_wire = self.ended.result().unacknowledged_bytes if self.ended.done() else None
         # Base64: on the wire, three bytes of audio are four at least.
-        return self._lose(ring, None if on_wire is None else on_wire * 3 // 4)
-
-    def _lose(self, ring: Ring, unacknowledged_bytes: int | None) -> list[local.AudioGap]:
-        delivered, unknown = ring.ledger.lose(unacknowledged_bytes)
+        most_bytes = on_wire * 3 // 4 if on_wire is not None and self._was_said else None
+        delivered, unknown = ring.ledger.lose(most_bytes)
         reason = "the connection was lost"
         return [
             *(_named(gap, delivered=True) for gap in ring.named(delivered, reason)),

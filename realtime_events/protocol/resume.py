@@ -55,13 +55,14 @@ class Resumption:
             item = conversation.get(dropped.item_id)
             in_flight = item is not None and item.status == "in_progress"
             (self.lost_in_flight if in_flight else self.dropped).append(dropped.item_id)
+        new = {item.id: item for item in seed.items if item.id not in self.ids and item.id not in self._refused}
         items, before, is_first = list[Item](), "root", not self.ids
-        for said in seed.items:
-            if said.id not in self.ids and said.id not in self._refused:
-                items.append(self._renamed(said, new_id))
+        for known in conversation:
+            if known.id in new:
+                items.append(self._renamed(new[known.id], new_id))
                 # What was finished after the first round goes to its place among the others.
                 self.behind[items[-1].id or ""] = UNSET if is_first else before
-            before = self.ids.get(said.id or "", before)
+            before = self.ids.get(known.id, before)
         return items
 
     def _renamed(self, item: Item, new_id: Callable[[str], str]) -> Item:

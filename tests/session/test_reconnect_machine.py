@@ -106,6 +106,25 @@ def test_a_schedule_made_by_hand_breaks_no_law(steps: str, happened: dict[str, i
     assert {name: counts[name] for name in happened} == happened
 
 
+FOUND = (
+    "world:159 lag:0.083 begin:0.155 rotate:0.193 break_next:0.051 call:0 call:0.55 wait:0.888",
+    "world:2438 audio:0.467 audio:0.15 break_next:0.78 rotate:0.433",
+    "world:3592 rotate:0.4 begin:0.024 call:0.741 wait:0.209 ask:0.044 lag:0.785 wait:0.989",
+    "world:69 drop:0.499 wait:0.623 audio:0.662 rotate:0.567 lag:0.348 drop:0.791",
+    "world:186 lag:0.353 speech:0.507 audio:0.339 commit:0.117 hush:0.376 drop:0.226",
+    "world:687 audio:0.747 speech:0.251 audio:0.973 audio:0.707 audio:0.124 audio:0.794 hold:0.991 audio:0.85 "
+    "commit:0.872 hush:0.306 let_go:0.26 drop:0.713",
+    "world:5 begin:0.18 consult:0.936 drop:0.797 decide:0.561",
+    "world:634 rotate:0.185 begin:0.161 call:0.254 call:0.957",
+)
+
+
+@pytest.mark.parametrize("steps", FOUND)
+def test_what_sweeps_have_found_stays_mended(steps: str) -> None:
+    """B36, B42, B43: each broke a law once, and is as short as it could be made."""
+    play(Schedule.parse(steps))
+
+
 class Machine(RuleBasedStateMachine):
     """What befalls a session, in any order that hypothesis can think of; it has a rule for each verb of a schedule."""
 
