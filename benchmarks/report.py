@@ -50,6 +50,9 @@ METHOD = """
   text, but no audio: the bar allows the text itself and a few bytes per delta for the items.
 - With `--all` there are paced streams, the sending of audio (CPU of the call; the server tells how many pieces it got),
   and a turn of two responses with a tool call between them, on the clock, since there the server works too.
+- Recording is measured with `--all` too: the same application with `record=` and without, CPU of all threads up to the
+  end of the session. `recorded` writes a plain tape and `recorded_gz` a compressed one, both without the audio, and
+  `recorded_audio` a plain one with it. A tape that misses a delta fails the run.
 - The simulator is measured with `--all` as well, on the clock, so on a machine that has nothing else to do. 200 callers
   in one process send it a recorded question over and over at the speed of speech, 100 ms at a time, beginning one after
   another within five seconds, and are talked to without a pause, 100 ms at a time; it has one core and finds and
