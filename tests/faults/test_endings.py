@@ -9,11 +9,12 @@ import statistics
 import struct
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from realtime_events import Realtime
+from realtime_events import ConnectionLostError, Realtime, TransportError
 from realtime_events.events import ConnectionClosed, ConnectionLost
 from realtime_events.simulator import Call, EchoBrain, Say, ScriptBrain, Simulator, Step
 from realtime_events.testing import FaultProxy, Toxics
@@ -194,3 +195,39 @@ async def test_collecting_garbage_between_any_two_events_changes_nothing() -> No
     finally:
         gc.unfreeze()
     assert without[1][:4] == ["One.", "Three.", "Rotated.", "Restored."]
+
+
+def what_is_open() -> tuple[set[str], int]:
+    """Gives the names of the tasks that run, and how many descriptors are open."""
+    gc.collect()
+    return {task.get_name() for task in asyncio.all_tasks()}, len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the descriptors are counted where Linux lists them")
+async def test_nothing_is_left_of_a_session_that_is_closed_nor_of_one_that_never_came_to_be(tmp_path: Path) -> None:
+    """B46: no task, no socket and no file, whatever it was in the middle of."""
+    rt = Realtime(session=TEXT)
+
+    @rt.tool
+    async def wait() -> str:
+        """Waits."""
+        return str(await asyncio.Event().wait())
+
+    brain = ScriptBrain([Step(emit=[Call("wait", "{}")])])
+    async with asyncio.timeout(WAIT_S), Simulator(brain=brain) as sim, FaultProxy(sim.endpoint) as proxy:
+        async with rt.connect(endpoint=sim.endpoint):
+            pass  # What sessions share, a pool and a watch, is there from now on, or goes with them.
+        before = what_is_open()
+        session = await rt.connect(endpoint=proxy.endpoint, record=tmp_path / "tape.jsonl")
+        asking = asyncio.ensure_future(session.ask("Wait."))
+        await session.wait_for("tool.started")
+        await session.close()
+        await asyncio.wait([asking])
+        assert isinstance(asking.exception(), ConnectionLostError)
+        for faults in ("refuse=401", "refuse=503", "close=1011:session.created"):
+            sim.set_faults(faults)
+            with pytest.raises(TransportError):
+                await rt.connect(endpoint=sim.endpoint, connect_retry_s=0.0)
+        proxy.cut()
+        while what_is_open() != before:  # Until the server's side has noticed, too.
+            await asyncio.sleep(0)

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from realtime_events import Options, Realtime, Session, SessionConfig
 from realtime_events.events import SessionRotated
 from realtime_events.simulator import EchoBrain, Simulator
 from realtime_events.testing import ManualClock
+from realtime_events.vigil import Vigil
 
 WAIT_S = 10.0
 MINUTE_S = 60.0
@@ -119,6 +121,31 @@ async def test_a_session_that_is_never_idle_is_refreshed_after_58_minutes_at_the
         await it.until(60 * MINUTE_S)
     due_s = 58 * MINUTE_S - it.spread * 2 * MINUTE_S
     assert due_s <= it.rotated_s[0] <= due_s + 2 * LOOK_S and it.rotated_s[0] <= 58 * MINUTE_S + 2 * LOOK_S
+
+
+@pytest.mark.parametrize("life_s", [240.0, 1_800.0, 3_600.0])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_limit_that_the_server_names_is_obeyed(seed: int, life_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """B43: by `expires_at`, as long before it as before the limit of the API; never before half of a short life."""
+    clock, rotated_s, spread, unix_s = ManualClock(0.0), list[float](), random.Random(seed).random(), 1_800_000_000
+    monkeypatch.setattr(time, "time", lambda: unix_s + clock())
+    config = SimpleNamespace(expires_at=unix_s + int(life_s))
+    it: Any = SimpleNamespace(
+        core=SimpleNamespace(session_id="sess_1", config=config, waiting_for=lambda: ""),
+        connection=SimpleNamespace(received=0, sent=0),
+        is_offline=False,
+        can_rotate=True,
+        lived_s=0.0,
+        rotate=lambda: rotated_s.append(clock()),
+    )
+    nobody: Any = SimpleNamespace(publish=lambda event: None)
+    vigil = Vigil(it, nobody, Options(), close=lambda reason: None, clock=clock, spread=lambda: spread)
+    while not rotated_s and clock() < life_s:
+        vigil.look()
+        clock.advance(LOOK_S)
+        it.lived_s = clock()
+    due_s = life_s - min(5 * MINUTE_S + spread * 2 * MINUTE_S, life_s / 2)
+    assert due_s <= rotated_s[0] <= due_s + LOOK_S
 
 
 async def test_over_a_rotation_nobody_goes_unheard_for_more_than_300_ms() -> None:
