@@ -370,6 +370,8 @@ class Lifeline:
             await self._send_lost_outputs()
             core.exchange.go_on(self._clock())
             connection.carry_out()
+            if connection.ended.done():
+                raise connection.lost()
         except BaseException:
             await connection.close(1000, "not needed")
             raise
