@@ -189,6 +189,40 @@ async def test_the_output_of_a_tool_is_sent_again_if_it_was_lost_with_the_sideba
     assert len(doors) == 2 and runs == ["book"] and not orphans
 
 
+async def test_a_sideband_that_is_lost_while_it_asks_for_an_output_asks_again() -> None:
+    """B36, B42: the next connection learns what the server has, and the output is sent once."""
+    rt, orphans = Realtime(), list[Any]()
+    rt.on("tool.orphaned", orphans.append)
+
+    @rt.tool
+    def book() -> str:
+        """Book a table."""
+        return "booked"
+
+    doors: list[Any] = []
+
+    async def dial(url: str, headers: dict[str, str], options: Options) -> Any:
+        door = await dial_websocket(url, headers, options)
+        breaks_at = (OUTPUT, b"conversation.item.retrieve")[len(doors) : len(doors) + 1]
+        doors.append(Breaking(door, going=breaks_at[0]) if breaks_at else door)
+        return doors[-1]
+
+    brain = ScriptBrain([Step(emit=[ToolCall("book", "{}")]), Step(emit=[Say("It is booked.")])])
+    async with asyncio.timeout(10), Simulator(brain=brain, pace=None) as sim:
+        call = await accepted(sim)
+        async with rt.connect(endpoint=sim.endpoint, call_id=call.id, dial=dial, reconnect=AT_ONCE) as session:
+            answers = session.stream("response.done", when=lambda event: event.response.output[0].type == "message")
+            restored = asyncio.create_task(session.wait_for("connection.restored"))
+            await asyncio.wait({restored}, timeout=0)
+            with pytest.raises(ConnectionLostError):
+                await session.ask("Book a table.")
+            assert (await restored).attempt == 2
+            assert (await anext(answers)).response.status == "completed"
+    taken = [event for event in sim.sessions[-1].received.named("conversation.item.create") if event.item.output]
+    assert [event.item.output for event in taken] == ["booked"]
+    assert len(doors) == 3 and not orphans
+
+
 async def test_a_response_that_ended_while_the_sideband_was_lost_is_followed_up() -> None:
     """B32, B36: its calls are answered, and the model is asked to go on; nobody waits for an event that was missed."""
     rt, gate = Realtime(), asyncio.Event()
