@@ -143,7 +143,7 @@ class Dispatcher:
         if self._finished:
             return ()
         name = kind if isinstance(kind, str) else event_name(kind)
-        handlers = [r for r in self.emitter.registrations() if r.matches(name) and self._can_tell(r, kind)]
+        handlers = [r for r in self.emitter.listening_to(name) if self._can_tell(r, kind)]
         ways = [self._lane_of(r) for r in handlers]
         ways += [_ways_to(s) for s in self._subscribers if any(key_matches(key, name) for key in s.keys)]
         puts = [put for put, *_ in ways]

@@ -24,6 +24,7 @@ from .handlers import (
     Registration,
     inspect_handler,
     is_glob,
+    key_matches,
     key_of,
     keys_of,
     split_callable,
@@ -168,9 +169,10 @@ class Emitter(Registrar, pyee.EventEmitter):  # type: ignore[misc]
 
     # Looking.
 
-    def registrations(self) -> Sequence[Registration]:
-        """Give every handler in the order of registration."""
-        return list(self._order)
+    def listening_to(self, name: str) -> Sequence[Registration]:
+        """Give the handlers of a canonical name, by whatever they are still registered for, in their order."""
+        listening = {r for key, handlers in self._events.items() if key_matches(key, name) for r in handlers}
+        return [registration for registration in self._order if registration in listening]
 
     def listeners(self, event: str) -> list[Callable[..., Any]]:
         """Give the functions registered for exactly this event (or glob), in order."""

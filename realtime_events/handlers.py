@@ -61,10 +61,6 @@ class Registration:
         """Call the user's function, so that pyee's own methods find a callable here."""
         return self.fn(*args, **kwargs)
 
-    def matches(self, name: str) -> bool:
-        """Say whether this handler listens to the event of that canonical name."""
-        return any(key_matches(key, name) for key in self.keys)
-
 
 def is_glob(key: str) -> bool:
     """Say whether a registry key stands for more than one name."""

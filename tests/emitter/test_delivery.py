@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from realtime_events import Realtime
+from realtime_events import LocalProtocolError, Realtime
+from realtime_events.dispatcher import Dispatcher
 from realtime_events.events import (
     ErrorDetails,
     ErrorEvent,
@@ -25,6 +26,7 @@ from realtime_events.events import (
     ResponseOutputTextDelta,
     UnknownEvent,
 )
+from realtime_events.streams import Wait
 from realtime_events.testing import Peer
 
 
@@ -573,3 +575,129 @@ async def test_in_a_thread_a_handler_may_raise_whatever_it_likes() -> None:
     async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False):
         peer.say(*map(delta, range(3)))
     assert [type(failure.error) for failure in failures] == [RuntimeError] * 3
+
+
+async def test_a_lambda_around_a_coroutine_is_awaited_and_its_failure_is_reported() -> None:
+    """B02: with a middleware and without; the lane goes on with the next event."""
+    for middlewares in (0, 1):
+        rt, peer, seen, failures = Realtime(), Peer(), [], []
+
+        async def through(event: Any, session: Any, call_next: Any) -> None:
+            await call_next(event)
+
+        async def handle(event: Any, seen: list[str] = seen) -> None:
+            await asyncio.sleep(0)
+            seen.append(event.delta)
+            if event.delta == "0":
+                raise ValueError("boom")
+
+        for _ in range(middlewares):
+            rt.use(through)
+        rt.on("response.text.delta", lambda event, handle=handle: handle(event))
+        rt.on("handler.failed", failures.append, delivery="inline")
+        async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False):
+            peer.say(delta(0), delta(1))
+            while len(seen) < 2:
+                await asyncio.sleep(0)
+        assert [(str(failure.error), failure.event.delta) for failure in failures] == [("boom", "0")]
+
+
+async def test_a_lambda_whose_coroutine_never_ends_is_cancelled_with_the_session() -> None:
+    """B40: that is the end of the session, and no failure of the handler."""
+    rt, peer, failures = Realtime(), Peer(), []
+    begun, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def for_ever() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    rt.on("response.text.delta", lambda event: for_ever())
+    rt.on("handler.failed", failures.append, delivery="inline")
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False):
+        peer.say(delta(0))
+        await begun.wait()
+    assert cancelled.is_set() and not failures
+
+
+@pytest.mark.parametrize("where", ["handler", "when", "stream", "wait"])
+async def test_the_end_of_the_program_is_no_failure_of_whoever_raises_it(where: str) -> None:
+    """B02: `SystemExit` goes through, whoever of the application's code raises it."""
+    failures: list[Any] = []
+    rt = Realtime()
+    rt.on("handler.failed", failures.append, delivery="inline")
+
+    def leave(event: Any) -> None:
+        raise SystemExit(3)
+
+    lanes = Dispatcher(rt, None, overflow=lambda _: None)
+    keeper: list[Any] = []
+    if where == "handler":
+        rt.on("response.text.delta", leave, delivery="inline")
+    elif where == "when":
+        rt.on("response.text.delta", print, when=leave)
+    elif where == "stream":
+        keeper.append(lanes.subscribe(("response.output_text.delta",), leave, 10))
+    else:
+        keeper.append(asyncio.ensure_future(lanes.wait_for(("response.output_text.delta",), leave, 5.0)))
+        await asyncio.sleep(0)
+    with pytest.raises(SystemExit):
+        lanes.publish(delta(0))
+    lanes.end_waits(RuntimeError("over"))
+    await asyncio.gather(*(task for task in keeper if isinstance(task, asyncio.Future)), return_exceptions=True)
+    assert not failures
+
+
+async def test_a_slow_handler_of_slowness_is_not_reported_and_without_listeners_the_log_tells(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """B03: no report of a report; what nobody listens to is a warning with file and line."""
+    rt, clock, slow = Realtime(), [0.0], []
+    lanes = Dispatcher(rt, None, overflow=lambda _: None, clock=lambda: clock[0])
+
+    def block(event: Any) -> None:
+        clock[0] += 1.0
+        if isinstance(event, HandlerSlow):
+            slow.append(event)
+
+    rt.on("response.text.delta", block, delivery="inline")
+    with caplog.at_level(logging.WARNING, logger="realtime_events.handlers"):
+        lanes.publish(delta(0))
+    assert "kept the loop for 1000 ms" in caplog.text and "test_delivery.py:" in caplog.text
+    caplog.clear()
+    rt.on("handler.slow", block, delivery="inline")
+    lanes.publish(delta(1))
+    assert [event.event.delta for event in slow] == ["1"] and not caplog.text
+
+
+async def test_who_follows_is_brought_its_events_until_it_is_let_go_and_twice_is_fine() -> None:
+    """B06."""
+    lanes = Dispatcher(Realtime(), None, overflow=lambda _: None)
+    wait = Wait(lanes, ("response.output_text.delta",), None)
+    let_go = lanes.follow(wait)
+    let_go()
+    let_go()
+    lanes.publish(delta(0))
+    assert not wait.future.done()
+
+
+async def test_a_predicate_of_a_wait_that_raises_what_a_future_cannot_hold_is_named() -> None:
+    """B06: nobody waits for ever, and no iteration ends by it."""
+    lanes = Dispatcher(Realtime(), None, overflow=lambda _: None)
+    waiting = asyncio.ensure_future(lanes.wait_for(("response.output_text.delta",), lambda _: next(iter(())), 5.0))
+    await asyncio.sleep(0)
+    lanes.publish(delta(0))
+    with pytest.raises(RuntimeError, match="the predicate of a wait raised StopIteration"):
+        await waiting
+
+
+async def test_what_comes_from_a_thread_is_refused_with_what_to_call_instead() -> None:
+    """B17: not even half of it is done."""
+    rt, peer = Realtime(), Peer()
+    async with asyncio.timeout(5), rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=False) as session:
+        sending = session.send_audio(bytes(960))
+        with pytest.raises(LocalProtocolError, match="run_coroutine_threadsafe"):
+            await asyncio.to_thread(sending.send, None)
+    assert not peer.sent

@@ -424,3 +424,58 @@ def test_an_application_may_be_run_again_in_another_loop() -> None:
     asyncio.run(serve())
     asyncio.run(serve())
     assert len(opened) == 2
+
+
+async def test_a_handler_of_two_events_that_is_taken_off_one_still_hears_the_other() -> None:
+    """B05: and nobody else who listens to the same event is taken off with it."""
+    rt, seen, others = Realtime(), list[Any](), list[Any]()
+    rt.on(["app.x", "app.y"], seen.append)
+    rt.on("app.x", others.append)
+    rt.off("app.x", seen.append)
+    assert rt.emit("app.x", 1) and rt.emit("app.y", 2) and rt.emit("app.y", 3)
+    await asyncio.sleep(0)
+    assert (seen, others) == ([2, 3], [1])
+
+
+async def test_once_on_two_events_of_which_one_was_taken_off_is_once_all_the_same() -> None:
+    rt, seen = Realtime(), list[Any]()
+    rt.once(["app.x", "app.y"], seen.append)
+    rt.off("app.x", seen.append)
+    assert rt.emit("app.y", 1) and not rt.emit("app.y", 2) and not rt.emit("app.x", 3)
+    await asyncio.sleep(0)
+    assert seen == [1]
+
+
+async def test_once_is_once_although_a_handler_before_it_emits_the_same_event_again() -> None:
+    """B02: the event within comes first, and is the one."""
+    rt, seen = Realtime(), list[Any]()
+
+    @rt.on("app.x", delivery="inline")
+    def again(payload: int) -> None:
+        if payload == 1:
+            rt.emit("app.x", 2)
+
+    rt.once("app.x", seen.append, delivery="inline")
+    rt.emit("app.x", 1)
+    assert seen == [2]
+
+
+@pytest.mark.parametrize(("args", "more"), [((1, 2), {}), ((), {"payload": 1})])
+def test_more_than_one_payload_is_refused(args: tuple[int, ...], more: dict[str, int]) -> None:
+    rt = Realtime()
+    rt.on("app.x", lambda payload: None)
+    with pytest.raises(ConfigurationError, match="takes one name and one payload"):
+        rt.emit("app.x", *args, **more)
+
+
+async def test_an_application_that_emits_more_than_a_handler_may_hold_is_told_so() -> None:
+    """B04: there is no session to close, so whoever emits is refused; what was taken is handled."""
+    rt, seen = Realtime(), list[Any]()
+    rt.on("app.x", seen.append, max_pending=3)
+    rt.emit("app.x", 0)
+    rt.emit("app.x", 1)
+    rt.emit("app.x", 2)
+    with pytest.raises(ConfigurationError, match="holds 4 unhandled events"):
+        rt.emit("app.x", 3)
+    await asyncio.sleep(0)
+    assert seen[:3] == [0, 1, 2]
