@@ -1,13 +1,16 @@
-"""Threads for sync tools."""
+"""Threads for sync tools, and for handlers that ask for one."""
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import threading
 from concurrent.futures import CancelledError, wait
 
 import pytest
 
+from realtime_events import Realtime
+from realtime_events.testing import Peer
 from realtime_events.tools import ThreadPool
 
 WAIT_S = 5
@@ -108,3 +111,35 @@ def test_a_closed_pool_is_waited_for_but_not_for_ever() -> None:
     may_end.set()
     assert pool.join(5) == 0
     assert job.result(0) is True
+
+
+async def test_handlers_that_hang_in_threads_keep_none_of_another_session_waiting() -> None:
+    """B47, B46: however many they are; and the threads end with their session, or with what they are at."""
+    rt, may_end, ran = Realtime(), threading.Event(), asyncio.Event()
+    loop, threads = asyncio.get_running_loop(), set[threading.Thread]()
+
+    def hangs(event: str) -> None:
+        threads.add(threading.current_thread())
+        may_end.wait(WAIT_S)
+
+    def runs(event: str) -> None:
+        threads.add(threading.current_thread())
+        loop.call_soon_threadsafe(ran.set)
+
+    for number in range(40):
+        rt.on(f"app.hang.{number}", hangs, delivery="thread")
+    rt.on("app.run", runs, delivery="thread")
+    peers = Peer(), Peer()
+    async with asyncio.timeout(WAIT_S):
+        async with (
+            rt.connect(endpoint=peers[0].endpoint, dial=peers[0].dial) as one,
+            rt.connect(endpoint=peers[1].endpoint, dial=peers[1].dial) as two,
+        ):
+            for number in range(40):
+                one.emit(f"app.hang.{number}", "now")
+            two.emit("app.run", "now")
+            await ran.wait()
+            may_end.set()
+        for thread in threads:
+            await asyncio.to_thread(thread.join)
+    assert len(threads) == 41
