@@ -9,31 +9,27 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import Future
-from contextlib import ExitStack, aclosing, suppress
+from contextlib import ExitStack, aclosing
 from typing import Any, Protocol
 
 import msgspec
 
-from .. import logs
 from ..events.local import ToolCall
 from ..exceptions import ToolError
 from .annotations import injection_key
 from .approvals import Approvals
 from .arguments import fingerprint
 from .output import Outcome
+from .places import Places
 from .registry import Tool
 from .threads import ThreadPool
 
 __all__ = ["Caller", "Progress", "Say", "Tools"]
 
-logger = logs.logger("tools")
-
 _MAX_DELAY_S = 5.0
 _SPARE_THREADS = 16  # for what holds no place: functions that decide about approvals, and calls by hand
-_SHARE = 4
 _NOTHING: Any = object()
 _CALL_KEY = injection_key(ToolCall)
 
@@ -72,8 +68,7 @@ class Caller:
         approvals: Who is asked before a call.
         inject: What is injected, by key, besides what `tools` provides.
         tell: Takes what a generator tool yields on its way, and its call.
-        parallel: How many calls run at once. A thread cannot be stopped: a sync tool that does not end when its time
-            is over keeps its place until it does, and while it takes up too many, further calls are refused at once.
+        parallel: How many calls run at once.
         threads: Where sync tools run; by default threads of its own, as many as there are calls, started when needed.
     """
 
@@ -91,14 +86,8 @@ class Caller:
         self._approvals = approvals
         self._inject = inject
         self._tell = tell
-        self.late_results = 0
-        """How many threads have ended although nobody waited for their result any more."""
-        self.abandoned = 0
-        """How many threads went on although their time was over."""
+        self.places = Places(parallel)
         self._parallel = parallel
-        self._places = asyncio.Semaphore(parallel)
-        self._still_running: Counter[str] = Counter()  # abandoned threads, by tool
-        self._places_of: dict[str, asyncio.Semaphore] = {}
         self._twins: dict[tuple[str, bytes], asyncio.Task[Any]] = {}
         self._shared_threads = threads
         self._own_threads: ThreadPool | None = None
@@ -111,8 +100,8 @@ class Caller:
     async def by_hand(self, call: ToolCall) -> Any:
         """Call a tool because the program says so: no approval, no limit, no retry."""
         tool = self._tools.get(call.name)
-        with ExitStack() as places:
-            return await self._value(tool, tool.decode(tool.name, call.arguments), call, places)
+        with ExitStack() as nothing:
+            return await self._value(tool, tool.decode(tool.name, call.arguments), call, nothing)
 
     async def __call__(
         self, call: ToolCall, begin: Callable[[], None], twin: asyncio.Future[Outcome] | None = None
@@ -154,44 +143,29 @@ class Caller:
         return outcome.value
 
     async def _with_a_place(self, tool: Tool, arguments: dict[str, Any], call: ToolCall) -> Any:
-        self._refuse_if_busy(tool)
-        with ExitStack() as places:
-            if (limit := tool.options.max_concurrency) is not None:
-                # The tool's own place first: its queue must not keep places from other tools.
-                await _take(self._places_of.setdefault(tool.name, asyncio.Semaphore(limit)), places)
-            await _take(self._places, places)
-            return await self._with_retries(tool, arguments, call, places)
+        with ExitStack() as taken:
+            await self.places.take(tool, taken)
+            return await self._with_retries(tool, arguments, call, taken)
 
-    def _refuse_if_busy(self, tool: Tool) -> None:
-        """Refuse a call that would wait for threads that may never end, or give them one more.
-
-        Raises:
-            ToolError: So many calls of the tool still run that were given up, or they have taken every place.
-        """
-        of_tool, of_all = self._still_running[tool.name], self._still_running.total()
-        if of_tool >= max(1, self._parallel // _SHARE) or of_all >= self._parallel:
-            left = f"{of_tool} of its calls" if of_tool else f"{of_all} calls of other tools"
-            raise ToolError(f"{tool.name!r} is busy: {left} still run although their time is over; try again later")
-
-    async def _with_retries(self, tool: Tool, arguments: dict[str, Any], call: ToolCall, places: ExitStack) -> Any:
+    async def _with_retries(self, tool: Tool, arguments: dict[str, Any], call: ToolCall, taken: ExitStack) -> Any:
         options = tool.options
         for retry in range(options.retries):
             try:
-                return await self._value(tool, arguments, call, places)
+                return await self._value(tool, arguments, call, taken)
             except ToolError:
                 raise
             except Exception:  # noqa: BLE001  the last failure is the one that is told
                 await asyncio.sleep(min(options.retry_delay_s * 2**retry, _MAX_DELAY_S))
-        return await self._value(tool, arguments, call, places)
+        return await self._value(tool, arguments, call, taken)
 
-    async def _value(self, tool: Tool, arguments: dict[str, Any], call: ToolCall, places: ExitStack) -> Any:
+    async def _value(self, tool: Tool, arguments: dict[str, Any], call: ToolCall, taken: ExitStack) -> Any:
         """Call the tool's function, wherever it belongs, and give its result."""
         inject = {**self._tools.provided, **self._inject, _CALL_KEY: call} if tool.injected else {}
         work = tool.bind(arguments, inject)
         if tool.is_async:
             value = work()
         else:
-            value = await self._in_thread(work, lambda thread: self._abandon(thread, tool.name, places.pop_all()))
+            value = await self._in_thread(work, lambda thread: self.places.keep(thread, tool, taken))
         if inspect.isasyncgen(value):
             return await self._last_of(value, call)
         return await value if inspect.isawaitable(value) else value
@@ -222,24 +196,6 @@ class Caller:
             raise error
         return value
 
-    def _abandon(self, thread: Future[Any], tool: str, places: ExitStack) -> None:
-        """Leave a thread alone that cannot be stopped; its places are given back when it has ended."""
-        loop = asyncio.get_running_loop()
-        self.abandoned += 1
-        self._still_running[tool] += 1
-        logger.warning("a thread of tool %s goes on although nobody waits for it", tool)
-
-        def ended() -> None:
-            self.late_results += 1
-            self._still_running[tool] -= 1
-            places.close()
-
-        def told(_: Future[Any]) -> None:
-            with suppress(RuntimeError):  # The loop was closed meanwhile, and nobody waits for a place.
-                loop.call_soon_threadsafe(ended)
-
-        thread.add_done_callback(told)
-
     async def _last_of(self, values: AsyncGenerator[Any, Any], call: ToolCall) -> Any:
         """Tell what an async generator yields on its way, and give the last value that is no `Progress` or `Say`."""
         last: Any = _NOTHING
@@ -252,8 +208,3 @@ class Caller:
                 if news is not _NOTHING:
                     self._tell(call, news)
         return None if last is _NOTHING else last
-
-
-async def _take(place: asyncio.Semaphore, places: ExitStack) -> None:
-    await place.acquire()
-    places.callback(place.release)

@@ -131,12 +131,12 @@ class ToolRunner:
     @property
     def late_results(self) -> int:
         """How many results came after their call was answered; nobody was given them."""
-        return self._late_results + self._caller.late_results
+        return self._late_results + self._caller.places.late_results
 
     @property
     def abandoned(self) -> int:
         """How many calls went on although they were told to stop."""
-        return self._abandoned + self._caller.abandoned
+        return self._abandoned + self._caller.places.abandoned
 
     def start(self, call: ToolCall) -> None:
         """Run a call in a task of its own; a call id that was started before is ignored and counted.
