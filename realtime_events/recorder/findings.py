@@ -120,6 +120,7 @@ def happenings(tape: Tape) -> list[Happening]:
     """Give the timeline of a tape: who spoke, what was said, which tools were called, what went wrong."""
     told: list[Happening] = []
     began_s: dict[str, float] = {}
+    called: set[str] = set()
     epoch = 0
     for frame, event in _events(tape):
         if frame.epoch > epoch:
@@ -127,6 +128,7 @@ def happenings(tape: Tape) -> list[Happening]:
             epoch = frame.epoch
         if isinstance(event, server.ResponseCreated):
             began_s[str(event.response.id)] = frame.t_s
+        told += _told_of_calls(frame.t_s, event, called)
         told += _told(frame, event, began_s)
     ending = tape.ending
     if ending is not None or tape.torn:
@@ -170,17 +172,35 @@ def _told_of_item(t_s: float, item: Item) -> list[Happening]:
     return [Happening(t_s=t_s, what=item.role or "user", text=text)] if text else []
 
 
+def _told_of_calls(t_s: float, event: Event, called: set[str]) -> list[Happening]:
+    """Tell of each call once: when it is whole, or at the end of its response at the latest."""
+    told: list[Happening] = []
+    for item in _calls_in(event):
+        if item.call_id not in called:
+            called.add(str(item.call_id))
+            call = f"{item.name}({_short(item.arguments)})"
+            told.append(Happening(t_s=t_s, what="tool", text=call, note=str(item.call_id or "")))
+    return told
+
+
+def _calls_in(event: Event) -> list[Item]:
+    """Give the whole calls that an event shows: a tool answers, and a tape may end, before the response does."""
+    if isinstance(event, server.ResponseFunctionCallArgumentsDone) and event.name:
+        return [Item(type="function_call", call_id=event.call_id, name=event.name, arguments=event.arguments)]
+    if isinstance(event, server.ResponseOutputItemDone):
+        items = [event.item]
+    else:
+        items = list(event.response.output or ()) if isinstance(event, server.ResponseDone) else []
+    return [item for item in items if item.type == "function_call"]
+
+
 def _told_of_response(t_s: float, event: server.ResponseDone, began_s: dict[str, float]) -> list[Happening]:
     response = event.response
     told: list[Happening] = []
     began = began_s.pop(str(response.id), None)
     took = f"{(t_s - began) * 1000:.0f} ms" if began is not None else ""
-    for item in response.output or ():
-        if item.type == "function_call":
-            call = f"{item.name}({_short(item.arguments)})"
-            told.append(Happening(t_s=t_s, what="tool", text=call, note=str(item.call_id or "")))
-        elif text := _text_of(item):
-            told.append(Happening(t_s=t_s, what="assistant", text=text, note=took))
+    texts = [_text_of(item) for item in response.output or () if item.type != "function_call"]
+    told += [Happening(t_s=t_s, what="assistant", text=text, note=took) for text in texts if text]
     if response.status != "completed":
         told.append(Happening(t_s=t_s, what="response", text=str(response.status or "ended"), note=took))
     return told
@@ -211,11 +231,8 @@ def _calls(seen: Seen) -> tuple[dict[str, str], set[str]]:
     calls: dict[str, str] = {}
     answered: set[str] = set()
     for _, event in seen:
-        if isinstance(event, server.ResponseDone):
-            for item in event.response.output or ():
-                if item.type == "function_call":
-                    calls[str(item.call_id)] = str(item.name)
-        elif isinstance(event, client.ConversationItemCreate) and event.item.type == "function_call_output":
+        calls |= {str(item.call_id): str(item.name) for item in _calls_in(event)}
+        if isinstance(event, client.ConversationItemCreate) and event.item.type == "function_call_output":
             answered.add(str(event.item.call_id))
     return calls, answered
 
