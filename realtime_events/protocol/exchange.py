@@ -54,6 +54,7 @@ class Exchange:
         self._now_called: dict[str, str] = {}  # by the id of a call in an earlier session
         self._unconfirmed: dict[str, tuple[local.ToolCall, Item]] = {}  # outputs that were sent, by their item's id
         self.has_progressed = False
+        self._owes_words = False  # of a follow-up that was lost with the connection
 
     # Wanting a response.
 
@@ -244,11 +245,11 @@ class Exchange:
         if wanted is None:
             return
         self._tell_begun(wanted, running)
-        if wanted.turn is not None and running.turn is not None:
+        begun = running.turn
+        if wanted.turn is not None and begun is not None:
             wanted.turn.follow(running)
-            if running.turn is self.turn:
-                self._end(running.turn, "cut", now)
-            running.turn = self.turn = wanted.turn
+            self.turn = wanted.turn
+            self._end(begun, "cut", now)
 
     def _tell_begun(self, wanted: Wanted, running: RunningResponse) -> None:
         self._core.requests.forget(wanted.event)
@@ -339,6 +340,7 @@ class Exchange:
         for wanted in self.responses.take_all():
             self._settle(wanted.waiter, error)
             turns.append(wanted.turn)
+            self._owes_words |= wanted.is_follow_up
         for turn in dict.fromkeys(filter(None, (*turns, *self._turn_waiters))):
             self._end(turn, "cut", now, error)
         if not self._core.server_plays:  # The conversation of a call goes on without the connection.
@@ -394,6 +396,7 @@ class Exchange:
     def adopt(self, before: Exchange) -> None:
         """Go on with the tool calls of a conversation that outlived its connection."""
         self.batches, self._unconfirmed = before.batches, before._unconfirmed
+        self._owes_words = before._owes_words
 
     def go_on(self, now: float) -> None:
         """Ask for what is due after a gap in what was heard: a response may have ended in it, with all calls answered.
@@ -402,6 +405,9 @@ class Exchange:
         """
         for batch in self.batches.assume_ended():
             self._settle_batch(batch, now)
+        owes, self._owes_words = self._owes_words, False
+        if owes and not any(wanted.is_follow_up for wanted in self.responses.waiting()):
+            self.follow_up(now)
 
     def doubt_output(self, item_id: str) -> None:
         """Name an output of which nobody knows whether the server has it."""
@@ -517,12 +523,6 @@ class Exchange:
         self._effects.send.append(self._core.create_item(item))
         self._settle_batch(batch, now)
         return True
-
-    def not_sent(self, event: client.ConversationItemCreate) -> None:
-        """Take note that the connection was gone when the last answer was written: nobody will ever hear it."""
-        call, _ = self._unconfirmed.pop(event.item.id or "", (None, None))
-        if call is not None:
-            self._effects.after.append(local.ToolOrphaned(call=call))
 
     def say(self, call_id: str, text: str, now: float) -> None:
         """Have the assistant say a text while a call runs; unsaid if the call is answered first."""

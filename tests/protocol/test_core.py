@@ -23,12 +23,15 @@ from realtime_events.events import (
     ErrorDetails,
     ErrorEvent,
     FailureDetails,
+    InputAudioBufferAppend,
     InputAudioBufferCleared,
     InputAudioBufferCommitted,
     InputAudioBufferSpeechStarted,
     InputAudioBufferSpeechStopped,
     Item,
+    OutputAudioBufferClear,
     Response,
+    ResponseCancel,
     ResponseCreate,
     ResponseCreated,
     ResponseDone,
@@ -38,19 +41,25 @@ from realtime_events.events import (
     ResponseOutputItemDone,
     ResponseOutputTextDelta,
     ResponseOutputTextDone,
+    SendRejected,
     SessionCreated,
     SessionUpdate,
     SessionUpdated,
     StatusDetails,
     ToolCall,
+    ToolOrphaned,
     ToolResult,
     TurnDone,
     TurnStarted,
     Usage,
 )
+from realtime_events.events.response import ResponseCreateParams
 from realtime_events.events.session import AudioConfig, AudioInput, SessionConfig, TurnDetection
 from realtime_events.protocol.batches import Batches, ToolLimits, WhenDone, output_item_id
-from realtime_events.protocol.core import QUIET, TABLE, Core
+from realtime_events.protocol.core import QUIET, SWALLOW, TABLE, Core
+from realtime_events.protocol.exchange import REMEMBERED_OUTPUTS, REMEMBERED_SPEECH
+from realtime_events.protocol.requests import REMEMBERED_SENDS, Requests
+from realtime_events.protocol.responses import Wanted
 from realtime_events.protocol.turns import Turn
 
 
@@ -694,3 +703,141 @@ def test_a_request_that_nobody_awaits_any_more_keeps_its_place_but_takes_no_blam
     bench.core.sent(second, 0.0, "second")
     bench.hear(ErrorEvent(error=ErrorDetails(type="invalid_request_error", message="no")))
     assert isinstance(bench.settled[1][1], ServerError) and bench.settled[1][0] == "second"
+
+
+# ── what comes twice, late, or for nobody ────────────────────────────────────────────────────────────────────────────
+
+
+def test_of_two_requests_of_the_applications_own_the_second_is_refused_by_the_server_and_told() -> None:
+    """B11, B12: whoever sends by himself is told; the first one is answered as ever."""
+    bench = Bench()
+    first, second = ResponseCreate(event_id="first"), ResponseCreate(event_id="second")
+    bench.core.sent(first, 0.0)
+    bench.core.sent(second, 0.0)
+    bench.hear(refusal(second), created(1))
+    assert [event.event_id for event in bench.events if isinstance(event, SendRejected)] == ["second"]
+    assert bench.core.response_active
+    bench.hear(done(1))
+    assert not bench.core.response_active
+
+
+def test_a_request_of_the_applications_own_beside_the_conversation_holds_nobody_up() -> None:
+    """B12: out-of-band responses are exempt."""
+    bench = Bench()
+    bench.core.sent(ResponseCreate(event_id="aside", response=ResponseCreateParams(conversation="none")), 0.0)
+    bench.ask("Hello?")
+    assert bench.kinds() == ["message", "response.create"]
+    bench.hear(created(1, None), delta("aside"), done(1), created(2), delta("Hi", 2), done(2))
+    assert [turn.text for _, turn in bench.settled] == ["Hi"]
+
+
+def test_a_response_that_ends_twice_counts_once() -> None:
+    """B25: in a batch of calls, in the usage and in the turn."""
+    bench = Bench()
+    bench.ask("Hello?")
+    bench.hear(created(1), delta("Hi"), done(1))
+    tokens = bench.core.usage.tokens
+    bench.hear(done(1))
+    assert bench.core.usage.tokens == tokens
+    assert len([event for event in bench.events if isinstance(event, TurnDone)]) == 1
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_a_response_that_seemed_to_be_the_servers_own_is_the_answer_after_all_when_nothing_refused_it(
+    asks: bool,
+) -> None:
+    """B12: turn detection was about to begin one, and the server gives no tags back."""
+    bench = Bench()
+    detection = TurnDetection(type="server_vad")
+    config = SessionConfig(type="realtime", audio=AudioConfig(input=AudioInput(turn_detection=detection)))
+    bench.hear(
+        SessionCreated(session=config),
+        InputAudioBufferSpeechStarted(item_id="u", audio_start_ms=0),
+        InputAudioBufferSpeechStopped(item_id="u", audio_end_ms=9),
+    )
+    if asks:
+        bench.ask("Hello?")
+    else:
+        wanted = Wanted(ResponseCreate(event_id="mine"), end_waiter="waiter")
+        bench.core.exchange.want(wanted, 0.0)
+        bench.drain()
+    bench.hear(created(1), delta("Hi"), done(1))
+    [(waiter, outcome)] = bench.settled
+    assert waiter == "waiter" and (outcome.text if asks else outcome.id) == ("Hi" if asks else "resp_1")
+    started = [event.turn for event in bench.events if isinstance(event, TurnStarted)]
+    finished = [event.turn for event in bench.events if isinstance(event, TurnDone)]
+    assert {id(turn) for turn in started} == {id(turn) for turn in finished} and len(started) == len(finished)
+
+
+def test_a_call_whose_name_nobody_has_said_yet_waits_for_the_event_that_says_it() -> None:
+    """B31: the beta dialect leaves it out, and the item that brought it may be missing."""
+    bench = Bench()
+    nameless = ResponseFunctionCallArgumentsDone(response_id="resp_1", item_id="item_c", call_id="c", arguments="{}")
+    bench.hear(created(1), nameless)
+    assert not bench.started
+    bench.hear(done(1, call_item("c")))
+    assert [(call.call_id, call.name) for call in bench.started] == [("c", "get_weather")]
+
+
+def test_words_of_long_ago_belong_to_no_turn_of_that_time() -> None:
+    """B24: of the inputs whose words may come late only the newest few are remembered."""
+    bench = Bench()
+    for number in range(REMEMBERED_SPEECH + 1):
+        bench.hear(
+            InputAudioBufferSpeechStarted(item_id=f"u{number}", audio_start_ms=0),
+            InputAudioBufferSpeechStopped(item_id=f"u{number}", audio_end_ms=9),
+            created(number + 1),
+            done(number + 1),
+        )
+    first, *_, last = [event.turn for event in bench.events if isinstance(event, TurnStarted)]
+    bench.core.exchange.transcribed("u0", "too late")
+    bench.core.exchange.transcribed(f"u{REMEMBERED_SPEECH}", "in time")
+    assert (first.user_text, last.user_text) == ("", "in time")
+
+
+def test_outputs_that_a_server_never_confirms_are_remembered_up_to_a_bound() -> None:
+    """B24: the oldest is forgotten, and so is not named as in doubt twice."""
+    bench = Bench()
+    bench.hear(created(1))
+    numbers = range(REMEMBERED_OUTPUTS + 1)
+    for number in numbers:
+        bench.hear(*call_events(f"c{number}"))
+        bench.answer(f"c{number}", respond=False)
+    unconfirmed = [output.call_id for output in bench.core.exchange.unconfirmed_outputs]
+    assert unconfirmed == [f"c{number}" for number in numbers[1:]]
+    bench.core.exchange.doubt_output(output_item_id("c0"))
+    bench.core.exchange.doubt_output(output_item_id("c1"))
+    bench.drain()
+    assert [event.call.call_id for event in bench.events if isinstance(event, ToolOrphaned)] == ["c1"]
+
+
+def test_a_clear_that_is_refused_where_the_server_plays_is_what_was_wanted() -> None:
+    """B22: nothing is played any more; nobody is told of an error, whether somebody waits or not."""
+    core = Core(new_id=lambda kind: f"{kind}_1", server_plays=True)
+    for waiter in (None, "waiter"):
+        event = OutputAudioBufferClear(event_id="clear")
+        core.sent(event, 0.0, waiter)
+        assert TABLE[ErrorEvent](core, refusal(event), 0.0) is SWALLOW
+    assert [waiter for waiter, _ in core.effects.settled] == ["waiter"] and not core.effects.after
+
+
+def test_nobody_waits_for_an_event_that_nothing_answers() -> None:
+    """B22: an interruption is confirmed by what is answered at all."""
+    bench = Bench()
+    assert not bench.core.await_answer(ResponseCreate(event_id="e"), "waiter")
+    assert not bench.core.await_answer(ResponseCancel(event_id="e", response_id="resp_9"), "waiter")
+
+
+def test_an_event_without_an_id_and_audio_are_not_kept_to_be_named_in_an_error() -> None:
+    """B11, B24: and of very many sent events, those that somebody awaits are kept."""
+    requests = Requests()
+    requests.add(InputAudioBufferAppend(event_id="a", audio=b""), "waiter")
+    requests.add(SessionUpdate(session=SessionConfig()), "waiter")
+    assert not requests.awaited_type
+    requests.add(ConversationItemDelete(event_id="awaited", item_id="i"), "waiter")
+    for number in range(REMEMBERED_SENDS + 5):
+        requests.add(ConversationItemDelete(event_id=str(number), item_id="i"))
+    kept = [requests.attach(ConversationItemDelete(event_id=str(n), item_id="i"), "w") for n in (0, REMEMBERED_SENDS)]
+    assert kept == [False, True] and requests.awaited_type == "conversation.item.delete"
+    twice = ConversationItemDelete(event_id="awaited", item_id="i")
+    assert not requests.attach(twice, "second"), "the answer belongs to who waits already"
