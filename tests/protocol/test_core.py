@@ -841,3 +841,25 @@ def test_an_event_without_an_id_and_audio_are_not_kept_to_be_named_in_an_error()
     assert kept == [False, True] and requests.awaited_type == "conversation.item.delete"
     twice = ConversationItemDelete(event_id="awaited", item_id="i")
     assert not requests.attach(twice, "second"), "the answer belongs to who waits already"
+
+
+def test_calls_that_are_all_open_are_all_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """B24, B31: an open call is never forgotten, however many there are."""
+    monkeypatch.setattr("realtime_events.protocol.batches.REMEMBERED_CALLS", 2)
+    batches = Batches(ToolLimits())
+    calls = [ToolCall(call_id=id, name="f", arguments="{}", response_id="resp_1") for id in "abc"]
+    for call in calls:
+        batches.begin(call, None, 0.0)
+    assert [batches.of(call.call_id) is not None for call in calls] == [True, True, True]
+
+
+def test_of_the_calls_of_a_conversation_that_is_gone_those_that_were_not_said_again_are_over() -> None:
+    """B36: nothing is answered in a session that does not know the call."""
+    before, after = Batches(ToolLimits()), Batches(ToolLimits())
+    for id in "ab":
+        call = ToolCall(call_id=id, name="f", arguments="{}", item_id=f"item_{id}", response_id=f"resp_{id}")
+        before.begin(call, None, 0.0)
+    assert [call.call_id for call in before.orphan()] == ["a", "b"]
+    assert after.take_in(before, {"b": "new_b"}, {"item_b": "new_item"}) == {"b": "new_b"}
+    assert after.waiting == {"new_b"} and not before.waiting - {"new_b"}
+    assert after.of("a") is None and after.of("new_a") is None

@@ -357,3 +357,24 @@ def test_taking_everything_leaves_nothing() -> None:
     responses.asked, responses.beside, responses.owed = wishes[0], [wishes[1]], [wishes[2]]
     assert responses.take_all() == wishes
     assert not responses.busy and not list(responses.waiting()) and not list(responses.awaiting())
+
+
+def test_a_response_that_began_before_a_request_is_not_its_answer() -> None:
+    """B12: a request that was made meanwhile waits for its own."""
+    responses, wanted = Responses(), Wanted(tagged(request(1), "one"))
+    begun = responses.begin(Response(id="a", conversation_id="c"), server_may_begin=True)
+    responses.asked = wanted
+    assert responses.answered_by(responses.end("a")) is None
+    assert begun.wanted is None and responses.asked is wanted
+
+
+def test_full_metadata_that_nobody_asked_with_is_another_ones() -> None:
+    """B12: the server's own response, or another client's."""
+    responses, pairs = Responses(), {str(number): "" for number in range(MAX_METADATA_PAIRS)}
+    wanted = Wanted(tagged(request(1, metadata=pairs), "one"))
+    responses.asked = wanted
+    other = {**pairs, "0": "else"}
+    begun = responses.begin(Response(id="a", conversation_id="c", metadata=other), server_may_begin=True)
+    assert begun.wanted is None and responses.asked is wanted
+    mine = responses.begin(Response(id="b", conversation_id="c", metadata=pairs), server_may_begin=True)
+    assert mine.wanted is wanted

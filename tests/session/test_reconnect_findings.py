@@ -80,6 +80,15 @@ def test_what_the_server_refused_is_not_said_to_it_again_and_is_named() -> None:
     assert resumption.dropped == ["item_a"] and resumption.ids == {}
 
 
+def test_a_refusal_of_what_was_never_said_changes_nothing() -> None:
+    """B42: the other items stay replayed."""
+    resumption = Resumption()
+    resumption.ids = {"item_a": "item_1", "item_b": "item_2"}
+    resumption.refused("item_2")
+    resumption.refused("item_9")
+    assert resumption.ids == {"item_a": "item_1"} and resumption.dropped == ["item_b"]
+
+
 def test_what_is_finished_while_the_rest_is_said_again_comes_to_its_place() -> None:
     """B42: the transcript of a user's speech may come late, also while a session rotates."""
     conversation, numbers, resumption = Conversation(), itertools.count(), Resumption()
