@@ -1,7 +1,7 @@
 """The watch: what keeps an event loop for so long that nothing is read, sent or answered meanwhile.
 
 Owns one daemon thread for each event loop with sessions in it, and what that thread sees of the loop's. Knows no frame,
-no handler and no tool: whatever runs on the loop is seen. Before it: the session, which joins when it is opened and
+no handler and no tool: whatever runs on the loop is seen. Before it: the session, which joins when it is connected and
 leaves when it is closed; after it: the log, and the lanes of every session of the loop.
 
 The loop beats, by a timer; a beat that is overdue by `LIMIT_S` has the thread look where the loop is. So what takes
@@ -148,7 +148,7 @@ class Watch:
             if loop.is_closed():  # Its sessions were never closed.
                 self._timer = None
                 return
-            if self._sight is None and loop.is_running():
+            if (self._sight is None or self._sight.is_late) and loop.is_running():
                 self._see(due_s, now, is_late=now - look_s >= LIMIT_S)
             look_s = now + LIMIT_S
 

@@ -62,10 +62,11 @@ class Living(Talking, Sounding, Editing, Renewing, Listening):
             ServerError: The server refused the configuration.
             TimeoutError: The server did not answer in time.
         """
-        if self._options.watch_loop:
-            Watch.of_this_loop().join(self._dispatcher)
         try:
             await self._connect()
+            if self._options.watch_loop and self._closing is None:
+                # Not before: what the first connection loads may take long, and holds nobody up.
+                Watch.of_this_loop().join(self._dispatcher)
             await self._set_up()
         except BaseException:
             await self.close()

@@ -364,7 +364,7 @@ async def ends(event, session):
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(child.wait(), for_s)
             out, err, _ = await ended(child, signal.SIGCONT)
-        assert out == "done: One two three\nended 1000 client\n"
+        assert out == "done: One two three\nended 1000 client\n", err
         assert "blocked" not in err
         assert len(sim.sessions) == 1
 
