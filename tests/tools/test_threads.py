@@ -118,11 +118,11 @@ async def test_handlers_that_hang_in_threads_keep_none_of_another_session_waitin
     rt, may_end, ran = Realtime(), threading.Event(), asyncio.Event()
     loop, threads = asyncio.get_running_loop(), set[threading.Thread]()
 
-    def hangs(event: str) -> None:
+    def hangs(event: object) -> None:
         threads.add(threading.current_thread())
         may_end.wait(WAIT_S)
 
-    def runs(event: str) -> None:
+    def runs(event: object) -> None:
         threads.add(threading.current_thread())
         loop.call_soon_threadsafe(ran.set)
 
