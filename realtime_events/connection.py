@@ -442,9 +442,7 @@ class Connection:
         try:
             self._open_outbox().post(frame, place_of(event))
         except TransportError:
-            # The reader tells how the connection ended.
-            if isinstance(event, client.ConversationItemCreate):
-                self._core.exchange.not_sent(event)
+            pass  # The reader tells how the connection ended; what was to be sent is in State's books.
 
     def _encode(self, event: ClientEvent) -> bytes:
         if log.isEnabledFor(logging.DEBUG):

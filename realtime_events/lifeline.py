@@ -394,8 +394,6 @@ class Lifeline:
                 raise answer
             else:
                 core.exchange.output_settled(item_id)
-        if any(isinstance(event, client.ConversationItemCreate) for event in core.effects.send):
-            core.exchange.follow_up(self._clock())
 
     async def _prepare(self, resumption: Resumption) -> tuple[Core, Connection]:
         """Make a working session beside the current one; nothing of it is published yet."""

@@ -468,6 +468,7 @@ class _KeepAlive:
             reason = f"the machine slept for {now_slept_s - self._slept_s:.0f} s"
             self._transport.end(Ending(ABNORMAL_CLOSURE, reason, "network"))
             return
+        self._slept_s = now_slept_s
         if self._transport.signs_of_life != self._seen:
             self._seen = self._transport.signs_of_life
             self._silent_s = 0.0

@@ -167,11 +167,13 @@ class Ledger:
         Args:
             was_heard: Whether the old session listened for speech: then what it heard nothing in is lost to nobody.
         """
-        open_from = self._open[0].start if self._open else None
-        again = [piece for piece in self._kept if open_from is not None and piece[0] + piece[1] > open_from]
+        # What is open was written last, and so was what is kept: by their sums they are laid over each other.
+        again, n_bytes = list(self._kept), self._kept_bytes
+        while again and n_bytes - again[0][1] >= self.open_bytes:
+            n_bytes -= again.pop(0)[1]
         # Of the first piece, a part may have been confirmed: it is said again, and counted once.
-        twice_bytes = max(0, open_from - again[0][0]) if open_from is not None and again else 0
-        rest = self._take(self.open_bytes - sum(n_bytes for _, n_bytes, _ in again) + twice_bytes)
+        twice_bytes = max(0, n_bytes - self.open_bytes)
+        rest = self._take(self.open_bytes + twice_bytes - n_bytes)
         self._settle_rest(sum(stretch.n_bytes for stretch in rest), was_heard=was_heard)
         self._begin_again(confirmed_bytes=twice_bytes)
         for place, (start, n_bytes, frame) in enumerate(again):

@@ -94,6 +94,16 @@ def test_a_piece_that_was_confirmed_in_part_is_said_again_whole_and_counted_once
     assert (ledger.open_bytes, ledger.confirmed_bytes) == (0, 100)
 
 
+def test_a_rotation_after_very_many_stretches_counts_what_it_says_again_once() -> None:
+    """B43: places that were blurred cost no byte."""
+    ledger = Ledger(keep_bytes=1_000)
+    for start in range(0, 100_000, 100):
+        ledger.wrote(start, 50, b"")
+    again, lost = ledger.move(was_heard=False)
+    assert (len(again), sum(stretch.n_bytes for stretch in lost)) == (20, 49_000)
+    assert (ledger.open_bytes, ledger.lost_bytes) == (1_000, 49_000)
+
+
 def test_what_was_committed_is_not_said_again() -> None:
     """B43: and is kept no longer."""
     ledger = Ledger(keep_bytes=200)

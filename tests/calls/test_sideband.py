@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -183,10 +184,41 @@ async def test_the_output_of_a_tool_is_sent_again_if_it_was_lost_with_the_sideba
             await restored
             if sent_again:
                 assert (await anext(answers)).response.status == "completed"
+            while len(sim.sessions[-1].sent.named("response.created")) < 2:
+                await session.update(instructions="Time passes.")
             assert (await session.retrieve_item(output_item_id(tool_call_of(sim)))).output == "booked"
     taken = [event for event in sim.sessions[-1].received.named("conversation.item.create") if event.item.output]
     assert [event.item.output for event in taken] == ["booked"]
     assert len(doors) == 2 and runs == ["book"] and not orphans
+    assert len(sim.sessions[-1].sent.named("response.created")) == 2, "the model was to speak of it once"
+
+
+async def test_an_output_that_asks_for_no_response_asks_for_none_when_it_is_sent_again() -> None:
+    """B32: a tool that says `respond=False` is not spoken of, however its answer got there."""
+    rt, doors = Realtime(), list[Any]()
+
+    @rt.tool(respond=False)
+    def note() -> str:
+        """Note it."""
+        return "noted"
+
+    async def dial(url: str, headers: dict[str, str], options: Options) -> Any:
+        door = await dial_websocket(url, headers, options)
+        doors.append(Breaking(door, going=OUTPUT) if not doors else door)
+        return doors[-1]
+
+    brain = ScriptBrain([Step(emit=[ToolCall("note", "{}")]), Step(emit=[Say("Here I am.")])])
+    async with asyncio.timeout(10), Simulator(brain=brain, pace=None) as sim:
+        call = await accepted(sim)
+        async with rt.connect(endpoint=sim.endpoint, call_id=call.id, dial=dial, reconnect=AT_ONCE) as session:
+            restored = asyncio.create_task(session.wait_for("connection.restored"))
+            await asyncio.wait({restored}, timeout=0)
+            with suppress(ConnectionLostError):
+                await session.ask("Note it.")
+            await restored
+            assert (await session.retrieve_item(output_item_id(tool_call_of(sim)))).output == "noted"
+            await session.update(instructions="Time passes.")
+    assert len(sim.sessions[-1].sent.named("response.created")) == 1
 
 
 async def test_a_sideband_that_is_lost_while_it_asks_for_an_output_asks_again() -> None:

@@ -318,6 +318,25 @@ async def test_a_machine_that_slept_has_lost_its_peer(monkeypatch: pytest.Monkey
     assert (ending.code, ending.initiator) == (1006, "network") and "slept for 3600 s" in ending.reason
 
 
+async def test_a_machine_that_naps_keeps_its_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """B44: sleeps shorter than the timeout do not add up."""
+    slept, looks = [100.0], list[float]()
+
+    def slept_s() -> float:
+        looks.append(slept[0])
+        slept[0] += 15.0
+        return looks[-1]
+
+    monkeypatch.setattr("realtime_events.transport.slept_s", slept_s)
+    async with asyncio.timeout(10), web_server(says()) as server, FaultProxy("127.0.0.1", server.port) as proxy:
+        async with opened(proxy, ping_interval_s=0.01, ping_timeout_s=20.0) as transport:
+            reading = asyncio.create_task(until_it_ends(transport))
+            await proxy.wait_until(lambda: len(looks) > 5 or reading.done())
+            assert not reading.done()
+            transport.abort()
+            await reading
+
+
 async def test_a_peer_that_drains_slowly_slows_the_sender_and_gets_every_frame_in_order() -> None:
     """B17, T3: a send waits while the buffer is full, and none is lost."""
     heard: list[bytes] = []
