@@ -27,6 +27,8 @@ from realtime_events.endpoint import Secret
 from realtime_events.testing import FaultProxy, Toxics
 from realtime_events.transport import Dialling, Ending, WebSocketTransport, dial
 
+from ..programs import run
+
 Behave = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 SMALL_BUFFERS_BYTES = 4096
@@ -521,16 +523,15 @@ async def test_the_environment_can_name_an_authority_but_not_switch_the_check_of
     named = {"SSL_CERT_FILE": str(tmp_path / "authority.pem")} if knows_the_authority else {}
     tls = serving_with(authority.issue_cert("127.0.0.1"))
     async with asyncio.timeout(30), web_server(says(), tls=tls) as server:
-        process = await asyncio.create_subprocess_exec(
+        said = await run(
             sys.executable,
             "-c",
             DIAL_AND_SAY,
             f"wss://127.0.0.1:{server.port}/",
             env=child_environment | switches | named,
-            stdout=asyncio.subprocess.PIPE,
+            within_s=25,
         )
-        said, _ = await process.communicate()
-    assert said.decode().startswith("open" if knows_the_authority else "refused: TLS with 127.0.0.1 failed")
+    assert said.out.startswith("open" if knows_the_authority else "refused: TLS with 127.0.0.1 failed")
 
 
 # ── proxies ──────────────────────────────────────────────────────────────────────────────────────────────────────────
