@@ -246,7 +246,7 @@ class Exchange:
             return
         self._tell_begun(wanted, running)
         begun = running.turn
-        if wanted.turn is not None and begun is not None:
+        if wanted.turn is not None and begun is not None and begun is not wanted.turn:
             wanted.turn.follow(running)
             self.turn = wanted.turn
             self._end(begun, "cut", now)
@@ -289,8 +289,6 @@ class Exchange:
         """A response has ended, and with it perhaps its turn or its batch of tool calls."""
         response = event.response
         response_id = response.id or ""
-        if self.responses.has_ended(response_id):
-            return
         if any(self.responses.awaiting()) and not self.responses.has_begun(response_id):
             self.response_created(server.ResponseCreated(response=response), now)
         running = self.responses.end(response_id)

@@ -59,7 +59,7 @@ from realtime_events.protocol.batches import Batches, ToolLimits, WhenDone, outp
 from realtime_events.protocol.core import QUIET, SWALLOW, TABLE, Core
 from realtime_events.protocol.exchange import REMEMBERED_OUTPUTS, REMEMBERED_SPEECH
 from realtime_events.protocol.requests import REMEMBERED_SENDS, Requests
-from realtime_events.protocol.responses import Wanted
+from realtime_events.protocol.responses import TAG, Wanted
 from realtime_events.protocol.turns import Turn
 
 
@@ -742,9 +742,9 @@ def test_a_response_that_ends_twice_counts_once() -> None:
     assert len([event for event in bench.events if isinstance(event, TurnDone)]) == 1
 
 
-@pytest.mark.parametrize("asks", [True, False])
+@pytest.mark.parametrize("asks", ["words", "speech", "nothing"])
 def test_a_response_that_seemed_to_be_the_servers_own_is_the_answer_after_all_when_nothing_refused_it(
-    asks: bool,
+    asks: str,
 ) -> None:
     """B12: turn detection was about to begin one, and the server gives no tags back."""
     bench = Bench()
@@ -755,15 +755,18 @@ def test_a_response_that_seemed_to_be_the_servers_own_is_the_answer_after_all_wh
         InputAudioBufferSpeechStarted(item_id="u", audio_start_ms=0),
         InputAudioBufferSpeechStopped(item_id="u", audio_end_ms=9),
     )
-    if asks:
+    if asks == "words":
         bench.ask("Hello?")
+    elif asks == "speech":
+        bench.core.exchange.answer_speech(0.0, "waiter")
+        bench.drain()
     else:
         wanted = Wanted(ResponseCreate(event_id="mine"), end_waiter="waiter")
         bench.core.exchange.want(wanted, 0.0)
         bench.drain()
     bench.hear(created(1), delta("Hi"), done(1))
     [(waiter, outcome)] = bench.settled
-    assert waiter == "waiter" and (outcome.text if asks else outcome.id) == ("Hi" if asks else "resp_1")
+    assert waiter == "waiter" and (outcome.id == "resp_1" if asks == "nothing" else outcome.text == "Hi")
     started = [event.turn for event in bench.events if isinstance(event, TurnStarted)]
     finished = [event.turn for event in bench.events if isinstance(event, TurnDone)]
     assert {id(turn) for turn in started} == {id(turn) for turn in finished} and len(started) == len(finished)
@@ -863,3 +866,43 @@ def test_of_the_calls_of_a_conversation_that_is_gone_those_that_were_not_said_ag
     assert after.take_in(before, {"b": "new_b"}, {"item_b": "new_item"}) == {"b": "new_b"}
     assert after.waiting == {"new_b"} and not before.waiting - {"new_b"}
     assert after.of("a") is None and after.of("new_a") is None
+
+
+def test_a_turn_that_another_has_cut_is_over_although_its_response_ends_later() -> None:
+    """B12: a server that lets two responses run at once; each turn is done once."""
+    bench = Bench()
+    bench.ask("Hello?")
+    bench.hear(created(1), delta("Hi"), InputAudioBufferSpeechStarted(item_id="u", audio_start_ms=0))
+    bench.hear(InputAudioBufferSpeechStopped(item_id="u", audio_end_ms=9), created(2), delta("Yes", 2))
+    assert [waiter for waiter, _ in bench.settled] == ["waiter"]
+    bench.hear(done(1), done(2))
+    started = [id(event.turn) for event in bench.events if isinstance(event, TurnStarted)]
+    finished = [id(event.turn) for event in bench.events if isinstance(event, TurnDone)]
+    assert len(started) == 2 and started == finished and len(bench.settled) == 1
+
+
+def test_a_request_that_is_refused_after_its_turn_was_answered_changes_nothing() -> None:
+    """B11, B12: somebody else had the same speech answered."""
+    bench = Bench()
+    bench.hear(
+        InputAudioBufferSpeechStarted(item_id="u", audio_start_ms=0),
+        InputAudioBufferSpeechStopped(item_id="u", audio_end_ms=9),
+    )
+    bench.core.exchange.answer_speech(0.0, "waiter")
+    bench.drain()
+    other = Response(id="resp_1", conversation_id="conv_1", metadata={TAG: "of another client"})
+    bench.hear(ResponseCreated(response=other), delta("Yes"), done(1))
+    [(waiter, turn)] = bench.settled
+    bench.hear(refusal(bench.sent[-1]))
+    assert (waiter, turn.text, turn.status) == ("waiter", "Yes", "completed") and len(bench.settled) == 1
+    assert len([event for event in bench.events if isinstance(event, TurnDone)]) == 1
+
+
+def test_sent_events_that_are_all_awaited_are_all_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """B11: whoever waits is answered, however many there are."""
+    monkeypatch.setattr("realtime_events.protocol.requests.REMEMBERED_SENDS", 1)
+    requests = Requests()
+    for name in "abc":
+        requests.add(ConversationItemDelete(event_id=name, item_id=f"item_{name}"), name)
+    answers = [requests.acknowledged_by(ConversationItemDeleted(item_id=f"item_{name}")) for name in "abc"]
+    assert [request.waiter if request else None for request in answers] == ["a", "b", "c"]
