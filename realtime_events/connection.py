@@ -349,6 +349,11 @@ class Connection:
         return self._outbox.ring.books() if self._outbox is not None else AudioLedger()
 
     @property
+    def uncommitted_ms(self) -> float:
+        """The same in milliseconds."""
+        return self._outbox.ring.format.duration_ms(self.uncommitted_bytes) if self._outbox is not None else 0.0
+
+    @property
     def uncommitted_bytes(self) -> int:
         """How much audio was sent, and waits for an event of the server that covers it."""
         return self.audio_ledger.open_bytes

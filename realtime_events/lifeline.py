@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ from .events.session import SessionConfig
 from .exceptions import ConnectionLostError, LocalProtocolError, RealtimeError, ServerError, SessionExpired
 from .options import Options
 from .protocol.conversation import Conversation
-from .protocol.core import Core
+from .protocol.core import LEAST_COMMIT_MS, Core
 from .protocol.resume import Resumption
 from .reconnect import Complaints, Handshakes, Reconnect, may_reconnect, may_retry, reconnect
 from .streams import check_loop, fail, within
@@ -112,7 +112,7 @@ class Lifeline:
         self._is_up = False
         self._is_closing = False
         self._cause: Exception | None = None
-        self._opened_s = self._began_s = clock()
+        self._opened_s = self._connected_s = clock()
         self._offline: asyncio.Future[None] | None = None
         self._restoring: asyncio.Task[None] | None = None
         self._rotating: asyncio.Task[None] | None = None
@@ -184,7 +184,7 @@ class Lifeline:
     def is_open(self) -> None:
         """Take note that the session works: from now on it is kept."""
         self._is_up = True
-        self._opened_s = self._began_s = self._clock()
+        self._opened_s = self._connected_s = self._clock()
 
     # The end of a connection.
 
@@ -228,7 +228,8 @@ class Lifeline:
     def _has_progressed(self) -> bool:
         """Whether the connection was of use, so that its loss is not one more failure in a row."""
         core = self.core
-        return core.exchange.has_progressed or core.heard_until_ms > 0 or self.lived_s >= PROGRESS_S
+        lived_s = self._clock() - self._connected_s
+        return core.exchange.has_progressed or core.heard_until_ms > 0 or lived_s >= PROGRESS_S
 
     def _may_go_on(self, ending: Ending) -> bool:
         if self._is_call:
@@ -309,7 +310,8 @@ class Lifeline:
         Raises:
             LocalProtocolError: The item was lost with its connection.
         """
-        known = self.core.conversation
+        # A new item may bear an id that an earlier one had; a transcript is kept here though its session is gone.
+        known = self.core.conversation if self._is_replayed else ()
         old = {name: id for name, id in _item_ids(event) if id in self._ids and id not in known}
         return msgspec.structs.replace(event, **{name: self._current_id(old[name]) for name in old}) if old else event
 
@@ -322,7 +324,11 @@ class Lifeline:
     def _rename(self, resumption: Resumption) -> None:
         """Note the new ids of the items, also under the ids that they had in earlier incarnations."""
         ids: dict[str, str | None] = {**dict.fromkeys(resumption.lost), **resumption.ids}
-        self._ids = {old: ids.get(id) if id is not None else None for old, id in self._ids.items()} | ids
+        self._ids = {old: ids.get(id) if id is not None else None for old, id in self._ids.items()}
+        self._remember(ids)
+
+    def _remember(self, ids: Mapping[str, str | None]) -> None:
+        self._ids.update(ids)
         while len(self._ids) > REMEMBERED_IDS:
             del self._ids[next(iter(self._ids))]
 
@@ -447,13 +453,18 @@ class Lifeline:
             before.conversation.carry_over(resumption.ids, resumption.call_ids)
             self._rename(resumption)
             core.exchange.carry_over(before.exchange, resumption.call_ids, resumption.ids)
+        elif not self._is_call:
+            self._remember({item.id: None for item in before.conversation})
+            before.conversation.go_on_behind()
         core.adopt(before, same_incarnation=self._is_call)
         connection.speak_to(self._dispatcher)
         connection.take_over(old)
         self._means.swapped(core, connection, resumption.told)
 
     def _came_online(self) -> None:
-        self._opened_s = self._clock()
+        self._connected_s = self._clock()
+        if not self._is_call:  # That of a call is the same as before, and as old.
+            self._opened_s = self._connected_s
         offline, self._offline = self._offline, None
         if offline is not None and not offline.done():
             offline.set_result(None)
@@ -526,7 +537,7 @@ class Lifeline:
 
     def _is_idle(self, connection: Connection) -> bool:
         # Where the application commits, what it has said so far is half a sentence.
-        is_speaking = not self.core.turn_detection and connection.uncommitted_bytes > 0
+        is_speaking = not self.core.turn_detection and connection.uncommitted_ms >= LEAST_COMMIT_MS
         return not is_speaking and self.core.is_idle(self._clock())
 
 

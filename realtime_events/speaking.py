@@ -19,14 +19,13 @@ from .audio.wav import load_audio
 from .events import client
 from .events.session import SessionConfig
 from .exceptions import AudioFormatError, ConfigurationError, LocalProtocolError, RealtimeError
-from .protocol.core import Core
+from .protocol.core import LEAST_COMMIT_MS, Core
 from .protocol.turns import Turn
 
 Gate = Literal["open", "half_duplex"]
 
 # The API takes 15 MiB an append; so that what is urgent never waits behind much of it, one holds a second of pcm16.
 MAX_APPEND_BYTES = 48_000
-MIN_COMMIT_MS = 100.0  # the API refuses to commit less
 PIECE_MS = 20.0
 PRE_ROLL_MS = 300.0
 # What is kept to be said again to a session that takes over: where the server listens for speech, the moment before it
@@ -189,11 +188,12 @@ class Speech:
             LocalProtocolError: There is not, and `if_enough` does not say that this is fine.
         """
         have_ms = self.format.duration_ms(self._uncommitted_bytes)
-        if have_ms < MIN_COMMIT_MS and not self._core.turn_detection:
+        if have_ms < LEAST_COMMIT_MS and not self._core.turn_detection:
             if if_enough:
                 return False
             raise LocalProtocolError(
-                f"commit_audio() needs at least {MIN_COMMIT_MS:g} ms of audio; {have_ms:g} ms were sent since the last"
+                f"commit_audio() needs at least {LEAST_COMMIT_MS:g} ms of audio; {have_ms:g} ms were sent "
+                "since the last"
             )
         self._uncommitted_bytes = 0
         return True

@@ -193,7 +193,9 @@ class WebSocketTransport:
         self._how = how
         self._loop = asyncio.get_running_loop()
         self._response, self._socket = _beneath(ws)
-        self._socket.set_write_buffer_limits(high=ROOM_BYTES)
+        self._wire = _below(self._socket)
+        for transport in {self._socket, self._wire}:
+            transport.set_write_buffer_limits(high=ROOM_BYTES)
         self._flow: Any = self._socket.get_protocol()
         self._ended: asyncio.Future[Ending] = self._loop.create_future()
         self._signs = 0
@@ -323,7 +325,8 @@ class WebSocketTransport:
     @property
     def unsent_bytes(self) -> int:
         """How much was written and has not left this process."""
-        return self._socket.get_write_buffer_size()
+        unsent_bytes = self._socket.get_write_buffer_size()
+        return unsent_bytes if self._wire is self._socket else unsent_bytes + self._wire.get_write_buffer_size()
 
     @property
     def unacknowledged_bytes(self) -> int | None:
@@ -332,7 +335,9 @@ class WebSocketTransport:
         Linux tells it for an open TCP socket (ioctl SIOCOUTQ, under TLS too). Behind a proxy, it would tell of the
         proxy.
         """
-        if sys.platform != "linux" or self._how.proxy or self._how.trust_env or self._socket.is_closing():
+        is_behind_others = self._how.proxy or self._how.trust_env
+        is_hidden = self._wire is self._socket and self._socket.get_extra_info("sslcontext") is not None
+        if sys.platform != "linux" or is_behind_others or is_hidden or self._socket.is_closing():
             return None
         from fcntl import ioctl
         from termios import TIOCOUTQ
@@ -346,7 +351,7 @@ class WebSocketTransport:
     @property
     def has_room(self) -> bool:
         """Whether so little is unsent that a frame written now leaves soon."""
-        return self._socket.get_write_buffer_size() <= ROOM_BYTES
+        return self.unsent_bytes <= ROOM_BYTES
 
     async def drain(self) -> None:
         """Wait until there is room; raises `ConnectionLostError` where the connection has ended."""
@@ -420,6 +425,12 @@ def _beneath(ws: aiohttp.ClientWebSocketResponse[bool]) -> tuple[aiohttp.ClientR
     if response.connection is None or response.connection.transport is None:
         raise TransportError("the connection ended right after the handshake")
     return response, response.connection.transport
+
+
+def _below(transport: asyncio.Transport) -> asyncio.Transport:
+    """Give the transport that writes to the socket: asyncio's TLS has one beneath, and does not show it."""
+    below: Any = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None)
+    return below if isinstance(below, asyncio.Transport) else transport
 
 
 def _look_at(done: asyncio.Future[None]) -> None:

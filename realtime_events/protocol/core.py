@@ -44,6 +44,7 @@ NO_OTHER_LIMITS: Final = ToolLimits()
 FINISHED_ROLES = ("user", "system")
 CANCEL_NOT_ACTIVE = "response_cancel_not_active"
 SESSION_EXPIRED = "session_expired"
+LEAST_COMMIT_MS = 100.0  # The API refuses to commit less.
 
 
 @dataclass(slots=True)
@@ -371,15 +372,16 @@ class Core:
         if event.item_id and event.item_id == self._stopped_item:
             self._stopped_item = ""  # The server's own: a commit that was asked for is still to be answered.
         else:
-            self._audio_settled(event)
+            self.audio_settled(event, now)
 
     def cleared(self, event: server.InputAudioBufferCleared, now: float) -> None:
         """What was said is thrown away, and with it whatever the server heard begin."""
         self.conversation.apply(event, now)
         self._hush()
-        self._audio_settled(event)
+        self.audio_settled(event, now)
 
-    def _audio_settled(self, event: Any) -> None:
+    def audio_settled(self, event: Any, now: float) -> None:
+        """All audio before a request has been dealt with."""
         request = self.requests.acknowledged_by(event)
         if request is not None:
             self._settle(request, event)
@@ -517,7 +519,7 @@ TABLE: Final[dict[type[Event], Apply]] = {
     server.SessionUpdated: Core.session_updated,
     translation.SessionCreated: Core.translation_created,
     translation.SessionUpdated: Core.acknowledged,
-    translation.SessionClosed: Core.acknowledged,
+    translation.SessionClosed: Core.audio_settled,
     server.ErrorEvent: Core.error,
     server.RateLimitsUpdated: Core.rate_limited,
     server.ResponseCreated: Core.response_created,

@@ -25,7 +25,7 @@ from realtime_events.protocol.batches import output_item_id
 from realtime_events.reconnect import Reconnect
 from realtime_events.session import dial_websocket
 from realtime_events.simulator import Call as ToolCall
-from realtime_events.simulator import IncomingCall, Say, ScriptBrain, Simulator, Step
+from realtime_events.simulator import EchoBrain, IncomingCall, Say, ScriptBrain, Simulator, Step
 
 from .conftest import accepted
 
@@ -253,6 +253,24 @@ async def test_a_sideband_that_is_lost_while_it_asks_for_an_output_asks_again() 
     taken = [event for event in sim.sessions[-1].received.named("conversation.item.create") if event.item.output]
     assert [event.item.output for event in taken] == ["booked"]
     assert len(doors) == 3 and not orphans
+
+
+async def test_a_call_is_as_old_after_its_sideband_was_lost_as_before() -> None:
+    """B43: it is the same session of the server, whose limit is told in time."""
+    now = [1_000.0]
+    doors: list[Any] = []
+    async with asyncio.timeout(10), Simulator(brain=EchoBrain(), pace=None) as sim:
+        call = await accepted(sim)
+        connecting = Realtime().connect(endpoint=sim.endpoint, call_id=call.id, dial=losing(doors), reconnect=AT_ONCE)
+        async with connecting as session:
+            session._line._clock = lambda: now[0]
+            session._line.is_open()
+            now[0] += 3_000.0
+            restored = asyncio.create_task(session.wait_for("connection.restored"))
+            await asyncio.wait({restored}, timeout=0)
+            doors[-1].abort()
+            await restored
+            assert session._line.lived_s == 3_000.0
 
 
 async def test_a_response_that_ended_while_the_sideband_was_lost_is_followed_up() -> None:

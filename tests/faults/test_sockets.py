@@ -490,6 +490,29 @@ async def test_tls_that_ends_without_a_close_notify_is_1006(
     assert frames == [b"hello"] and (ending.code, ending.initiator) == (1006, "network")
 
 
+async def test_what_waits_beneath_tls_is_counted_as_unsent(authority: trustme.CA, trusting: ssl.SSLContext) -> None:
+    """B17, B42: what is urgent finds little before it, and nothing counts as delivered that is still here."""
+    tls = serving_with(authority.issue_cert("127.0.0.1"))
+    async with asyncio.timeout(10), web_server(says(), tls=tls) as server:
+        async with FaultProxy("127.0.0.1", server.port) as proxy:
+            transport = await dial(f"wss://127.0.0.1:{proxy.port}/", {}, Dialling(ssl=trusting, ping_interval_s=None))
+            proxy.up = Toxics(stall_after_bytes=0)
+            reading = asyncio.create_task(until_it_ends(transport))
+            written = 0
+            while transport.has_room:
+                transport.write(b"x" * 1_300)
+                written += 1_300
+                await asyncio.sleep(0)
+            beneath = transport._wire.get_write_buffer_size()
+            assert beneath > 0 and transport._wire is not transport._socket
+            assert beneath <= transport.unsent_bytes < 3 * 16 * 1024
+            if sys.platform == "linux":
+                unacknowledged = transport.unacknowledged_bytes
+                assert unacknowledged is not None and transport.unsent_bytes < unacknowledged <= written * 1.1
+            transport.abort()
+            await reading
+
+
 DIAL_AND_SAY = """
 import asyncio, sys
 from realtime_events import TransportError

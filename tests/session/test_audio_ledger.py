@@ -151,6 +151,41 @@ async def test_a_rotation_waits_for_the_commit_of_what_is_being_said() -> None:
         assert await it.named() == []
 
 
+async def test_less_than_can_be_committed_keeps_no_session_from_rotating() -> None:
+    """B43: a tap on the button is no sentence; it goes along."""
+    async with line(BY_HAND) as it:
+        await it.session.send_audio(bytes(60 * PCM))
+        await it.rotate()
+        assert await it.named() == [] and it.ledger.open_bytes == 60 * PCM
+
+
+async def test_the_audio_of_a_translation_that_was_finished_is_in_no_doubt() -> None:
+    """B42: `session.closed` covers all that came before."""
+    rt, gaps = Realtime(), list[AudioGap]()
+    rt.on(AudioGap, gaps.append, delivery="inline")
+    async with asyncio.timeout(WAIT_S), Simulator(pace=None) as sim:
+        async with rt.translate(to="es", endpoint=sim.endpoint) as translating:
+            for _ in range(10):
+                await translating.send_audio(bytes(20 * PCM))
+            await translating.finish()
+            assert translating.session.audio_ledger.confirmed_bytes == 200 * PCM
+    assert not gaps
+
+
+async def test_the_transcripts_of_a_session_that_was_lost_stay_before_those_of_the_next() -> None:
+    """B21, B42: a transcription session is told nothing again; what was written down is kept, its ids are dead."""
+    async with line({"audio": {"input": {"turn_detection": None}}}, kind="transcription") as it:
+        said: list[str] = []
+        for n in range(4):
+            if n == 2:
+                await it.cut()
+            await it.session.send_audio(bytes(200 * PCM))
+            said.append(str(await it.session.commit_audio()))
+        assert [item.id for item in it.session.conversation] == said
+        with pytest.raises(LocalProtocolError, match="was lost with the connection"):
+            await it.session.retrieve_item(said[0])
+
+
 async def test_a_forced_rotation_says_all_uncommitted_audio_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """B43: and the commit that follows is one of the whole sentence."""
     monkeypatch.setattr("realtime_events.lifeline.FORCED_AFTER_S", 0.0)

@@ -142,6 +142,10 @@ class Conversation:
             item.call_id = call_ids.get(item.call_id, item.call_id)
         self._store.begin_again(kept)
 
+    def go_on_behind(self) -> None:
+        """Go on in a server-side session that is told nothing of all this: its first item comes behind the last one."""
+        self._store.begin_behind()
+
     def edit_plan(
         self, wanted: Sequence[Item | ConversationItem], *, new_id: Callable[[str], str]
     ) -> list[ClientEvent]:

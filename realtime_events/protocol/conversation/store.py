@@ -33,6 +33,7 @@ class Store:
         self.began_s: float | None = None
         self._retain_image_bytes = retain_image_bytes
         self._order = Order()
+        self._front = ROOT
         self._running: dict[str, list[ConversationItem]] = {}
         self._outcomes: dict[str, str] = {}
         self._apart: dict[str, None] = {}
@@ -98,10 +99,14 @@ class Store:
     # Placing and letting go.
 
     def place(self, item: ConversationItem, previous: Any, sureness: int) -> None:
-        """Put an item behind another; None, other than an absent id, is the front."""
+        """Put an item behind another; None, other than an absent id, is the front of the server's session."""
         item.in_conversation = True
         if previous is None or isinstance(previous, str):
-            self._order.put(item.id, previous or ROOT, sureness)
+            self._order.put(item.id, self._front if previous in (None, "", ROOT) else previous, sureness)
+
+    def begin_behind(self) -> None:
+        """Keep all items, and let those of another session come behind them."""
+        self._front = self.last_id or ROOT
 
     def restore(self, items: Sequence[ConversationItem]) -> None:
         """Take in items that were saved, in order."""
