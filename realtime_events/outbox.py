@@ -203,9 +203,13 @@ class Outbox:
         """
         ring = self.ring
         if not ring and not self._paused and self._transport.has_room:
-            self._transport.write(frame)
-            ring.passed(frame, n_bytes)
-            return
+            try:
+                self._transport.write(frame)
+            except TransportError:
+                pass  # It has ended, and nobody was told yet: the audio waits for the next one, or is named at the end.
+            else:
+                ring.passed(frame, n_bytes)
+                return
         if self._error is not None:
             raise self._error
         self._look_at_the_age()

@@ -17,6 +17,7 @@ from realtime_events.outbox import Outbox
 from realtime_events.reconnect import Reconnect
 from realtime_events.simulator import EchoBrain, Simulator
 from realtime_events.testing import FaultProxy, Toxics
+from realtime_events.transport import Ending
 
 WAIT_S = 10.0
 PCM = 48  # bytes of a millisecond
@@ -149,6 +150,20 @@ async def test_a_rotation_waits_for_the_commit_of_what_is_being_said() -> None:
         # Speech without a transcript cannot be said again; a rotation that loses it says so.
         assert len(rotated.replayed) + len(rotated.dropped) == 1
         assert await it.named() == []
+
+
+async def test_a_microphone_hears_nothing_of_a_connection_that_has_just_ended() -> None:
+    """B42: what comes between the end of a connection and its being told waits for the next one."""
+    async with line(BY_HAND) as it:
+        restored = asyncio.ensure_future(it.session.wait_for("connection.restored"))
+        await asyncio.sleep(0)
+        it.session._connection.abort()
+        it.session._connection._transport.end(Ending(1006, "gone", "network"))  # type: ignore[union-attr]
+        await it.session.send_audio(bytes(100 * PCM))
+        assert it.ledger.queued_bytes == 100 * PCM
+        await restored
+        assert await it.session.commit_audio()
+        assert it.ledger.confirmed_bytes == 100 * PCM and not it.gaps
 
 
 async def test_less_than_can_be_committed_keeps_no_session_from_rotating() -> None:
