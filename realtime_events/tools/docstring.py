@@ -23,12 +23,12 @@ def read_docstring(source: str | None) -> Docstring:
     """Split a docstring into its description and its parameters; sections such as Returns and Raises are left out."""
     if not source or not source.strip():
         return Docstring("", {})
-    from docstring_parser import ParseError, parse
+    from docstring_parser import parse
 
     cleaned = inspect.cleandoc(source)
     try:
         parsed = parse(cleaned)
-    except ParseError:
+    except Exception:  # noqa: BLE001  prose may look like fields; its parser then fails in more ways than it says
         return Docstring(cleaned, {})
     parts = [part for part in (parsed.short_description, parsed.long_description) if part]
     described = {p.arg_name: _joined(p.description) for p in parsed.params if p.description}
