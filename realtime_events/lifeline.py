@@ -349,6 +349,8 @@ class Lifeline:
         self._failed = attempt
         resumption, old_id = Resumption(), self.core.session_id
         if self._is_call:
+            # The server goes on with these, or did in the gap; what it said of them then, nobody tells again.
+            resumption.lost_in_flight = [item.id for item in self.core.conversation if item.status == "in_progress"]
             await self._attach_again()
         else:
             self._swap(*await self._prepare(resumption), resumption)
@@ -393,7 +395,7 @@ class Lifeline:
         asked = [connection.request(question, REPLAY_TIMEOUT_S) for question in questions]
         for item_id, answer in zip(outputs, await asyncio.gather(*asked, return_exceptions=True), strict=True):
             if isinstance(answer, ServerError):  # It has none by that name.
-                core.effects.send.append(core.create_item(outputs[item_id]))
+                core.exchange.output_was_lost(outputs[item_id])
             elif isinstance(answer, TimeoutError):
                 core.exchange.doubt_output(item_id)
             elif isinstance(answer, BaseException):

@@ -66,7 +66,8 @@ class ConnectionRestored(LocalEvent, frozen=True, kw_only=True, tag="connection.
     """A reconnect gave a working session.
 
     `replayed` are the new ids of the items that were said again; `dropped` the old ids of finished items that could not
-    be, `lost_in_flight` those of items that were not finished.
+    be, `lost_in_flight` those of items that were not finished. Of a call, whose conversation the server keeps, nothing
+    is said again, and `lost_in_flight` are the items of which something may have been said while nobody listened.
     """
 
     session_id: str

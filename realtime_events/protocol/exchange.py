@@ -54,7 +54,8 @@ class Exchange:
         self._now_called: dict[str, str] = {}  # by the id of a call in an earlier session
         self._unconfirmed: dict[str, tuple[local.ToolCall, Item]] = {}  # outputs that were sent, by their item's id
         self.has_progressed = False
-        self._owes_words = False  # of a follow-up that was lost with the connection
+        # Of a follow-up when its connection was lost: it still waited, or it was sent, and nobody knows more.
+        self._owes_words = self._asked_words = False
 
     # Wanting a response.
 
@@ -335,10 +336,12 @@ class Exchange:
             for waiter in running.waiters:
                 self._settle(waiter, error)
         turns = [self.turn, self._spoken]
+        asked = self.responses.asked
         for wanted in self.responses.take_all():
             self._settle(wanted.waiter, error)
             turns.append(wanted.turn)
-            self._owes_words |= wanted.is_follow_up
+            self._asked_words |= wanted.is_follow_up and wanted is asked
+            self._owes_words |= wanted.is_follow_up and wanted is not asked
         for turn in dict.fromkeys(filter(None, (*turns, *self._turn_waiters))):
             self._end(turn, "cut", now, error)
         if not self._core.server_plays:  # The conversation of a call goes on without the connection.
@@ -394,7 +397,7 @@ class Exchange:
     def adopt(self, before: Exchange) -> None:
         """Go on with the tool calls of a conversation that outlived its connection."""
         self.batches, self._unconfirmed = before.batches, before._unconfirmed
-        self._owes_words = before._owes_words
+        self._owes_words, self._asked_words = before._owes_words, before._asked_words
 
     def go_on(self, now: float) -> None:
         """Ask for what is due after a gap in what was heard: a response may have ended in it, with all calls answered.
@@ -403,9 +406,14 @@ class Exchange:
         """
         for batch in self.batches.assume_ended():
             self._settle_batch(batch, now)
-        owes, self._owes_words = self._owes_words, False
+        owes, self._owes_words, self._asked_words = self._owes_words, False, False
         if owes and not any(wanted.is_follow_up for wanted in self.responses.waiting()):
             self.follow_up(now)
+
+    def output_was_lost(self, output: Item) -> None:
+        """Send an output again; what was asked for behind it was lost, too."""
+        self._owes_words |= self._asked_words
+        self._effects.send.append(self._core.create_item(output))
 
     def doubt_output(self, item_id: str) -> None:
         """Name an output of which nobody knows whether the server has it."""

@@ -77,6 +77,8 @@ class Sounding(Configuring, Looking):
         Raises:
             LocalProtocolError: Less than 100 ms of audio were sent since the last commit.
         """
+        if self._line.is_offline:
+            await self._line.online()  # What is lost with a connection cannot be committed in the next.
         if not self._speech.check_commit(if_enough=if_enough):
             return None
         committed: server.InputAudioBufferCommitted = await self.request(

@@ -131,12 +131,13 @@ async def test_a_lost_sideband_is_attached_again_to_the_same_call(sim: Simulator
 
 
 class Breaking(OuterDoor):
-    """A door that breaks at the first frame with some words in it, which it keeps to itself."""
+    """A door that breaks at the first frame with some words in it; nothing passes from then on."""
 
     def __init__(self, transport: Any, *, coming: bytes = b"?", going: bytes = b"?") -> None:
         super().__init__(transport)
         self.coming = coming
         self.going = going
+        self.is_broken = False
 
     async def run(self, on_frame: Any) -> Any:
         return await self._transport.run(lambda frame: self.breaks(self.coming in frame) or on_frame(frame))
@@ -146,9 +147,10 @@ class Breaking(OuterDoor):
             self._transport.write(data)
 
     def breaks(self, here: bool) -> bool:
+        self.is_broken = self.is_broken or here
         if here:
             self._transport.abort()
-        return here
+        return self.is_broken
 
 
 @pytest.mark.parametrize(("what", "sent_again"), [({"going": OUTPUT}, 1), ({"coming": OUTPUT}, 0)])
@@ -302,6 +304,32 @@ async def test_a_response_that_ended_while_the_sideband_was_lost_is_followed_up(
             await restored
             gate.set()
             assert (await anext(answers)).response.output[0].type == "message"
+
+
+async def test_what_may_have_been_said_while_a_sideband_was_lost_is_named() -> None:
+    """B42: a call that was made in the gap is run by nobody; its item says so."""
+    rt, doors = Realtime(), list[Any]()
+
+    @rt.tool
+    def book() -> str:
+        """Book a table."""
+        return "booked"
+
+    async def dial(url: str, headers: dict[str, str], options: Options) -> Any:
+        door = await dial_websocket(url, headers, options)
+        doors.append(Breaking(door, coming=b"function_call_arguments.done") if not doors else door)
+        return doors[-1]
+
+    brain = ScriptBrain([Step(emit=[ToolCall("book", "{}")])])
+    async with asyncio.timeout(10), Simulator(brain=brain, pace=None) as sim:
+        call = await accepted(sim)
+        async with rt.connect(endpoint=sim.endpoint, call_id=call.id, dial=dial, reconnect=AT_ONCE) as session:
+            restored = asyncio.create_task(session.wait_for("connection.restored"))
+            await asyncio.wait({restored}, timeout=0)
+            with pytest.raises(ConnectionLostError):
+                await session.ask("Book a table.")
+            [item] = [item for item in session.conversation if item.type == "function_call"]
+            assert (await restored).lost_in_flight == (item.id,)
 
 
 async def test_a_server_that_does_not_say_whether_it_has_an_output_costs_the_call_nothing(
