@@ -906,3 +906,16 @@ def test_sent_events_that_are_all_awaited_are_all_kept(monkeypatch: pytest.Monke
         requests.add(ConversationItemDelete(event_id=name, item_id=f"item_{name}"), name)
     answers = [requests.acknowledged_by(ConversationItemDeleted(item_id=f"item_{name}")) for name in "abc"]
     assert [request.waiter if request else None for request in answers] == ["a", "b", "c"]
+
+
+def test_a_call_that_names_no_item_is_an_orphan_all_the_same_when_the_connection_is_lost() -> None:
+    """B01, B36: there is nothing to finish in the conversation, and somebody is told."""
+    bench = Bench()
+    nameless = ResponseFunctionCallArgumentsDone(
+        response_id="resp_1", item_id="", call_id="c", name="get_weather", arguments="{}"
+    )
+    bench.hear(created(1), nameless)
+    bench.core.cut(ConnectionError(), 0.0)
+    bench.drain()
+    assert [event.call.call_id for event in bench.events if isinstance(event, ToolOrphaned)] == ["c"]
+    assert not list(bench.core.conversation)
