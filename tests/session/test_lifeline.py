@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from realtime_events import ConnectionLostError, Options, Realtime, Session
+from realtime_events.call import CALL_ENDED
 from realtime_events.events import (
     ContentPart,
     ConversationItemAdded,
@@ -18,6 +19,9 @@ from realtime_events.events import (
     ErrorDetails,
     ErrorEvent,
     Item,
+    Response,
+    ResponseCreated,
+    ResponseOutputItemDone,
 )
 from realtime_events.reconnect import Reconnect
 from realtime_events.testing import Peer
@@ -152,3 +156,30 @@ async def test_of_very_many_items_of_earlier_sessions_the_oldest_ids_are_forgott
         renamed = [session._line.renamed(ConversationItemDelete(item_id=f"item_{number}")) for number in range(3)]
         assert len(names) == 3
         assert [event.item_id for event in renamed] == ["item_0", names[1], names[2]]
+
+
+async def test_a_call_that_ends_while_a_tool_works_tells_of_the_tool_before_its_own_end() -> None:
+    """B36, B40: the conversation of a call lives on the server, so only its end makes an orphan."""
+    peer, rt, told, gate = Peer(), Realtime(), list[tuple[str, str]](), asyncio.Event()
+
+    @rt.tool
+    async def book() -> str:
+        """Book a table."""
+        await gate.wait()
+        return "booked"
+
+    rt.on("tool.orphaned", lambda event: told.append((event.type, event.call.call_id)), delivery="inline")
+    rt.on("connection.closed", lambda event: told.append((event.type, event.reason)), delivery="inline")
+    async with (
+        asyncio.timeout(WAIT_S),
+        rt.connect(endpoint=peer.endpoint, dial=peer.dial, reconnect=QUICK, call_id="rtc_1") as session,
+    ):
+        started = asyncio.ensure_future(session.wait_for("tool.started"))
+        await asyncio.sleep(0)
+        call = Item(type="function_call", id="item_c", call_id="call_c", name="book", arguments="{}")
+        peer.say(ResponseCreated(response=Response(id="resp_1", conversation_id="conv_1")))
+        peer.say(ResponseOutputItemDone(response_id="resp_1", item=call))
+        await started
+        peer.close(1000, CALL_ENDED)
+        await session.wait_closed()
+    assert told == [("tool.orphaned", "call_c"), ("connection.closed", CALL_ENDED)]
