@@ -130,3 +130,59 @@ def test_examples_may_prepare_what_they_show_and_bad_ones_are_named() -> None:
 
     with pytest.raises(ConfigurationError, match="tool 'halve': its examples cannot be read"):
         rt.tools.check()
+
+
+class Node(msgspec.Struct):
+    value: int
+    child: Node | None = None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ('{"tree": {"value": 1, "child": {"value": "x"}}}', 'tree.child.value: expected integer, got string "x"'),
+        ('{"tree": {"value": 1, "child": 5}}', "tree.child: expected object"),
+    ],
+)
+def test_what_does_not_fit_in_a_type_that_holds_itself_is_told_with_its_path(arguments: str, problem: str) -> None:
+    """B30."""
+
+    def plant(tree: Node) -> None:
+        """Plant a tree."""
+
+    with pytest.raises(ToolArgumentsError) as caught:
+        make_tool(plant).decode("plant", arguments)
+    assert problem in caught.value.problem
+
+
+def test_a_tool_may_use_what_is_set_only_after_it_was_registered() -> None:
+    """Its annotations are read without it."""
+
+    def greet(name: str) -> str:
+        """Greet somebody."""
+        return f"{greeting}, {name}!"
+
+    made = make_tool(greet)
+    greeting = "Good day"
+    assert made.parameters["required"] == ["name"] and greet("Ann") == "Good day, Ann!"
+
+
+def test_parameters_that_the_api_would_refuse_are_found_by_the_check() -> None:
+    rt = Realtime()
+
+    @rt.tool
+    def buy(what: str) -> str:
+        """Buy."""
+        return what
+
+    rt.tools.replace(msgspec.structs.replace(rt.tools.get("buy"), parameters={"type": "string"}))
+    with pytest.raises(ConfigurationError, match="tool 'buy': its parameters must be a JSON Schema of type 'object'"):
+        rt.tools.check()
+
+
+def test_a_value_that_json_cannot_say_does_not_fit_a_foreign_model() -> None:
+    """B30: half of a character, in words and not as a traceback."""
+    pydantic = pytest.importorskip("pydantic")
+    owner = pydantic.create_model("Owner", name=(str, ...))
+    with pytest.raises(ValueError, match="surrogates not allowed"):
+        decode_foreign(owner, {"name": "\ud800"})
