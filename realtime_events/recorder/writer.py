@@ -64,12 +64,16 @@ class Recording:
         audio: Whether audio is taped; without it, each piece is replaced by its size.
         overwrite: Whether a file that is there may be replaced.
         max_bytes: How large the file may get; then the recording stops, and the session goes on.
+        redact: What takes out of a frame, as JSON, what must not be on a disk, such as what callers say of themselves:
+            it gives the frame to be kept, or None to keep its size alone. Of a frame that it fails on, the size is
+            kept. It is called on the event loop, with frames without secrets.
     """
 
     path: str | os.PathLike[str]
     audio: bool = False
     overwrite: bool = False
     max_bytes: int = 1024 * 1024 * 1024
+    redact: Callable[[bytes], bytes | None] | None = None
 
     @property
     def name(self) -> str:
@@ -99,6 +103,7 @@ class TapeWriter:
         on_stop: OnStop | None = None,
     ) -> None:
         self.stopped = ""
+        self._has_failed = False
         self.on_stop = on_stop
         self._recording = recording
         self._clock = clock
@@ -161,7 +166,14 @@ class TapeWriter:
                 append(kept)
             return then(frame)
 
-        return take
+        def take_redacted(frame: bytes) -> T:
+            if not turn:
+                begin_turn(turn, direction, epoch)
+            if (kept := kept_of(frame)) is not None and (kept := self._redacted(kept)) is not None:
+                append(kept)
+            return then(frame)
+
+        return take if self._recording.redact is None else take_redacted
 
     async def close(self) -> None:
         """Write what is left and close the file. Twice is fine; a disk that hangs is waited for by whoever awaits."""
@@ -213,6 +225,21 @@ class TapeWriter:
         what = {"size_bytes": len(frame)} if kept is None else {"x": kept}
         self._put_line(line(t=round(self._turn_s, 6), d=self._direction, **what))
         return None
+
+    def _redacted(self, frame: bytes) -> bytes | None:
+        """Give what the application keeps of a frame; None if that is its size alone, which has a line of its own."""
+        assert self._recording.redact is not None
+        try:
+            kept = self._recording.redact(frame)
+        except Exception as error:  # noqa: BLE001  whatever it is; its words may be what must not be shown
+            if not self._has_failed:
+                self._has_failed = True
+                log.error("redact= failed with %s; of such frames the tape has the size", type(error).__name__)
+            kept = None
+        text = _in_one_line(kept) if kept is not None else None
+        if text is None:
+            self._put_line(line(t=round(self._turn_s, 6), d=self._direction, size_bytes=len(frame)))
+        return text
 
     def _put(self, piece: Piece) -> None:
         self._given_bytes += piece[0]

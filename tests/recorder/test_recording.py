@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import signal
 import stat
 import sys
@@ -246,6 +247,38 @@ async def test_a_frame_that_is_no_json_is_kept_byte_for_byte(tmp_path: Path) -> 
     assert [frame.data for frame in tape][-6:-1] == odd
     assert msgspec.json.decode(tape.frames[-1].data) == {"type": "x.y", "n": 1.0}
     assert all(_is_json(line) for line in path.read_bytes().splitlines())
+
+
+PHONE = re.compile(rb"\+?\d[\d ]{6,}\d")
+
+
+def without_phone_numbers(frame: bytes) -> bytes | None:
+    """Takes phone numbers out; of a delta, in which one may stand in part, the size is enough."""
+    if b".delta" in frame:
+        return None
+    if b"break the hook" in frame:
+        raise ValueError("as it was told to")
+    return b"no JSON" if b"spoil the frame" in frame else PHONE.sub(b"[number]", frame)
+
+
+async def test_what_the_application_takes_out_of_frames_never_gets_onto_the_disk(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """B48: personal data, by a function of the application's; a frame that it fails on, or spoils, is left out."""
+    path = tmp_path / "call.jsonl"
+    said = [
+        {"type": "response.output_text.delta", "delta": "0171 5550"},
+        {"type": "response.output_text.done", "text": "Your number is +49 171 5550199."},
+        {"type": "response.output_text.done", "text": "break the hook: 0171 5550199"},
+        {"type": "response.output_text.done", "text": "break the hook again: 0171 5550199"},
+        {"type": "response.output_text.done", "text": "spoil the frame: 0171 5550199"},
+    ]
+    tape = await taped(path, *said, redact=without_phone_numbers)
+    assert b"555" not in path.read_bytes()
+    assert b'"Your number is [number]."' in path.read_bytes()
+    assert [b"[number]" in frame.data for frame in tape if b"text.done" in frame.data] == [True]
+    assert path.read_bytes().count(b'"size_bytes"') == 4
+    assert len([record for record in caplog.records if "redact=" in record.getMessage()]) == 1
 
 
 async def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
