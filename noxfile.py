@@ -20,7 +20,7 @@ BROWSER_DRIVER = ["playwright-core@1.65.1"]
 SLOW = ["test_examples.py", "test_readme.py", "test_from_go.py", "cli", "faults", "browsers"]
 # Where a mistake loses an event, a call or a second of speech: a test for every line and every branch.
 WHOLE = ["audio/ledger", "audio/ring", "connection", "lifeline", "outbox", "transport", "reconnect", "vigil"]
-WHOLE += ["dispatcher", "lanes", "emitter", "invocation", "streams"]
+WHOLE += ["dispatcher", "lanes", "emitter", "invocation", "streams", "tools/*"]
 WHOLE += [f"protocol/{room}" for room in ("core", "exchange", "batches", "requests", "resume", "responses")]
 NEAR_DEPENDENCIES = ["events", "protocol", "emitter", "session", "rest", "webhooks", "simulator", "tools"]
 QUICK = [f"--ignore=tests/{name}" for name in SLOW]
@@ -189,7 +189,7 @@ def local(session: nox.Session) -> None:
     session.run("pytest", "tests/simulator/test_local.py", "tests/test_readme.py", "-k", "local", *session.posargs)
 
 
-@nox.session(default=False)
+@nox.session(python="3.13", default=False)
 def coverage(session: nox.Session) -> None:
     """Measures which lines and branches the suite reaches; fails where one of the `WHOLE` rooms has one unreached."""
     session.install("-e", ".[cli]", *group("coverage"))

@@ -66,8 +66,8 @@ class ThreadPool:
                 job = self._jobs.get_nowait()
             except Empty:
                 break
-            if job is not None:
-                job[0].cancel()
+            assert job is not None  # None is put below, and nowhere else.
+            job[0].cancel()
         for _ in tuple(self._threads):
             self._jobs.put(None)
 

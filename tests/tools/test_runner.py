@@ -741,3 +741,64 @@ class TestMemory:
         await desk.until(lambda: len(desk.answers) == 5_000)
         sizes = [len(value) for value in vars(desk.runner).values() if isinstance(value, dict | set)]
         assert max(sizes) < 5_000
+
+
+async def test_a_call_that_a_listener_stops_while_all_are_stopped_is_answered_once() -> None:
+    """B30: whoever hears of the end of one may end another."""
+    desk, entered = Desk(), [asyncio.Event(), asyncio.Event()]
+
+    @desk.registry.tool
+    async def stay(number: int) -> None:
+        """Stay."""
+        entered[number].set()
+        await asyncio.Event().wait()
+
+    def publish(event: LocalEvent) -> None:
+        desk.events.append(event)
+        if isinstance(event, ToolFailed) and event.call.call_id == "first":
+            assert desk.runner.cancel("second")
+
+    desk.runner = ToolRunner(desk.registry, publish=publish, answer=desk.answer, inject={Session: desk.session})
+    for number, call_id in enumerate(("first", "second")):
+        desk.runner.start(ToolCall(call_id=call_id, name="stay", arguments=f'{{"number": {number}}}'))
+    async with asyncio.timeout(WAIT_S):
+        for one in entered:
+            await one.wait()
+        await desk.runner.close()
+    assert [call_id for call_id, _, _ in desk.answers] == ["second", "first"]
+    assert len([event for event in desk.events if isinstance(event, ToolFailed)]) == 2
+
+
+async def test_a_sync_call_that_is_cancelled_before_its_thread_is_free_never_runs_and_keeps_no_place() -> None:
+    """B30, B46: it is answered, and nothing goes on that somebody would have to wait for."""
+    desk, gate, begun, ran = Desk(), threading.Event(), threading.Event(), list[str]()
+    pool = ThreadPool(1)
+
+    @desk.registry.tool
+    def work(name: str) -> str:
+        """Work."""
+        ran.append(name)
+        begun.set()
+        gate.wait(WAIT_S)
+        return name
+
+    desk.runner = ToolRunner(
+        desk.registry, publish=desk.publish, answer=desk.answer, inject={Session: desk.session}, threads=pool
+    )
+    try:
+        desk.runner.start(ToolCall(call_id="first", name="work", arguments='{"name": "first"}'))
+        await asyncio.to_thread(begun.wait, WAIT_S)
+        desk.runner.start(ToolCall(call_id="second", name="work", arguments='{"name": "second"}'))
+        await desk.until(lambda: sum(isinstance(event, ToolStarted) for event in desk.events) == 2)
+        await asyncio.sleep(0)
+        assert desk.runner.cancel("second")
+        while len(tool_tasks()) > 1:
+            await asyncio.sleep(0)
+        assert desk.runner.abandoned == 0
+    finally:
+        gate.set()
+    await desk.until(lambda: len(desk.answers) == 2)
+    async with asyncio.timeout(WAIT_S):
+        await desk.runner.close()
+    pool.close()
+    assert ran == ["first"] and [call_id for call_id, _, _ in desk.answers] == ["second", "first"]

@@ -6,6 +6,8 @@ import asyncio
 import contextvars
 import threading
 from concurrent.futures import CancelledError, wait
+from queue import Empty, SimpleQueue
+from typing import Any
 
 import pytest
 
@@ -100,6 +102,28 @@ def test_a_thread_that_has_nothing_to_do_ends_and_another_takes_its_place() -> N
     assert not first.is_alive()
     assert pool.submit(threading.current_thread).result(5) is not first
     pool.close()
+
+
+def test_a_job_that_comes_as_its_thread_gives_up_waiting_is_done_by_it() -> None:
+    """B30: no job is left lying between the last look and the end of a thread."""
+
+    class Late(SimpleQueue[Any]):
+        """A queue whose first wait ends in the moment a job is put."""
+
+        is_late = True
+
+        def get(self, block: bool = True, timeout: float | None = None) -> Any:
+            if self.is_late:
+                self.is_late = False
+                raise Empty
+            return super().get(block, timeout)
+
+    pool = ThreadPool(1)
+    pool._jobs = late = Late()
+    assert pool.submit(lambda: "done").result(WAIT_S) == "done"
+    assert not late.is_late
+    pool.close()
+    assert pool.join(WAIT_S) == 0
 
 
 def test_a_closed_pool_is_waited_for_but_not_for_ever() -> None:
