@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from realtime_events import ConfigurationError, Endpoint, Options, RestError
 from realtime_events.connector import Pool
-from realtime_events.rest import RestClient, Retry
 from realtime_events.reconnect import retry_after_s
+from realtime_events.rest import RestClient, Retry
 from realtime_events.rest.requests import said_in
 
 from .conftest import KEY, Patience, Serve, refusal, secret_answer
