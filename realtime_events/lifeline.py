@@ -258,6 +258,9 @@ class Lifeline:
         self.connection.end_audio()
         for call in self.core.exchange.batches.orphan():
             self._dispatcher.publish(local.ToolOrphaned(call=call))
+        for output in self.core.exchange.unconfirmed_outputs:
+            self.core.exchange.doubt_output(output.id or "")
+        self.connection.carry_out()
         self.ended.set_result(ending)
         self._dispatcher.publish(
             local.ConnectionClosed(code=ending.code, reason=ending.reason, initiator=ending.initiator, response_cut=cut)

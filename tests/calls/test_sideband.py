@@ -306,6 +306,33 @@ async def test_a_response_that_ended_while_the_sideband_was_lost_is_followed_up(
             assert (await anext(answers)).response.output[0].type == "message"
 
 
+async def test_an_output_that_was_on_its_way_when_the_call_ended_is_named() -> None:
+    """B36: nobody can be asked any more whether it arrived."""
+    rt, doors, orphans = Realtime(), list[Any](), list[Any]()
+    rt.on("tool.orphaned", orphans.append)
+
+    @rt.tool
+    def book() -> str:
+        """Book a table."""
+        return "booked"
+
+    async def dial(url: str, headers: dict[str, str], options: Options) -> Any:
+        if doors:
+            call.hang_up()
+        door = await dial_websocket(url, headers, options)
+        doors.append(Breaking(door, going=OUTPUT))
+        return doors[-1]
+
+    brain = ScriptBrain([Step(emit=[ToolCall("book", "{}")])])
+    async with asyncio.timeout(10), Simulator(brain=brain, pace=None) as sim:
+        call = await accepted(sim)
+        async with rt.connect(endpoint=sim.endpoint, call_id=call.id, dial=dial, reconnect=AT_ONCE) as session:
+            with suppress(ConnectionLostError):
+                await session.ask("Book a table.")
+            await session.wait_closed()
+    assert [(orphan.call.name, orphan.unknown) for orphan in orphans] == [("book", True)]
+
+
 async def test_what_may_have_been_said_while_a_sideband_was_lost_is_named() -> None:
     """B42: a call that was made in the gap is run by nobody; its item says so."""
     rt, doors = Realtime(), list[Any]()
