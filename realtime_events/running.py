@@ -83,6 +83,19 @@ class _Ends:
 
 
 @contextmanager
+def drained_at_sigterm(session: Session) -> Generator[None]:
+    """While the block runs, SIGTERM drains an open session, and a second one closes it."""
+    tasks: list[asyncio.Task[None]] = []
+
+    def begin(end: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        ending = session.close() if tasks else end()
+        tasks.append(asyncio.get_running_loop().create_task(ending, name="realtime_events.running.end"))
+
+    with _handled({signal.SIGTERM: session.drain}, begin):
+        yield
+
+
+@contextmanager
 def _handled(
     signals: dict[signal.Signals, Callable[[], Coroutine[Any, Any, None]]],
     handler: Callable[[Callable[[], Coroutine[Any, Any, None]]], None],

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..exceptions import ConnectionLostError
+from ..running import drained_at_sigterm
 from .failures import say
 
 if TYPE_CHECKING:
@@ -55,10 +56,11 @@ def patience_s(application: Realtime) -> float:
 
 
 async def serve(application: Realtime) -> int:
-    """Connect an application and let it run until its session ends."""
+    """Connect an application and let it run until its session ends; SIGTERM lets the turn that runs end."""
     async with application.connect(connect_retry_s=patience_s(application)) as session:
         say(f"{opened(session)}; Ctrl-C ends")
-        return verdict(await session.wait_closed())
+        with drained_at_sigterm(session):
+            return verdict(await session.wait_closed())
 
 
 def opened(session: Session) -> str:

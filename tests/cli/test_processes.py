@@ -77,6 +77,50 @@ async def test_an_application_runs_until_it_is_stopped(
     assert "Traceback" not in err
 
 
+WORKING = """
+import asyncio
+from realtime_events import Realtime
+
+rt = Realtime()
+may_end = asyncio.Event()
+
+@rt.tool
+async def get_weather(city: str) -> str:
+    print("working", flush=True)
+    await may_end.wait()
+    return f"18 °C and sunny in {city}"
+
+@rt.on("connection.opened")
+async def opened(event, session):
+    try:
+        await session.ask("What should I wear in Bern today?")
+    except Exception as error:
+        print("failed:", error, flush=True)
+
+@rt.on("turn.done")
+def answered(event):
+    print("answered:", event.turn.text, flush=True)
+"""
+
+
+async def test_sigterm_lets_the_turn_that_runs_end(start: Start, write: Write) -> None:
+    """B50: a tool that works answers, and the model speaks of it; then it ends in good order."""
+    # It goes on once the session drains: nothing new may begin then.
+    draining = """
+@rt.on("tool.started")
+async def wait_for_the_signal(event, session):
+    while not session.is_muted:
+        await asyncio.sleep(0.01)
+    may_end.set()
+"""
+    async with start("run", write(WORKING + draining), "--simulate") as child:
+        await child.says("working")
+        child.process.send_signal(signal.SIGTERM)
+        code, out, err = await child.ends()
+    assert code == 0 and "Traceback" not in err
+    assert "answered: 18 °C and sunny in Bern" in out and "failed" not in out
+
+
 async def test_ctrl_c_ends_a_program_that_started_itself(start: Start, write: Write) -> None:
     """The program's own `asyncio.run` is interrupted without a traceback."""
     text = WAITING + "import asyncio\nasync def main():\n    async with rt.connect() as s: await s.wait_closed()\n"
