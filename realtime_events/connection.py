@@ -447,7 +447,9 @@ class Connection:
         try:
             self._open_outbox().post(frame, place_of(event))
         except TransportError:
-            pass  # The reader tells how the connection ended; what was to be sent is in State's books.
+            # The reader tells how the connection ended; what was to be sent is in State's books.
+            if isinstance(event, client.ConversationItemCreate):
+                self._core.exchange.not_written(event.item.id or "")
 
     def _encode(self, event: ClientEvent) -> bytes:
         if log.isEnabledFor(logging.DEBUG):

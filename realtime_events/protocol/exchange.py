@@ -54,6 +54,7 @@ class Exchange:
         self._now_called: dict[str, str] = {}  # by the id of a call in an earlier session
         self._unconfirmed: dict[str, tuple[local.ToolCall, Item]] = {}  # outputs that were sent, by their item's id
         self.has_progressed = False
+        self._unwritten = set[str]()  # those of them that could not even be written
         # Of a follow-up when its connection was lost: it still waited, or it was sent, and nobody knows more.
         self._owes_words = self._asked_words = False
 
@@ -393,10 +394,12 @@ class Exchange:
     def output_settled(self, item_id: str) -> None:
         """The server has taken or refused an item, which may be the output of a call."""
         self._unconfirmed.pop(item_id, None)
+        self._unwritten.discard(item_id)
 
     def adopt(self, before: Exchange) -> None:
         """Go on with the tool calls of a conversation that outlived its connection."""
         self.batches, self._unconfirmed = before.batches, before._unconfirmed
+        self._unwritten = before._unwritten
         self._owes_words, self._asked_words = before._owes_words, before._asked_words
 
     def go_on(self, now: float) -> None:
@@ -419,7 +422,13 @@ class Exchange:
         """Name an output of which nobody knows whether the server has it."""
         call, _ = self._unconfirmed.pop(item_id, (None, None))
         if call is not None:
-            self._effects.after.append(local.ToolOrphaned(call=call, unknown=True))
+            self._effects.after.append(local.ToolOrphaned(call=call, unknown=item_id not in self._unwritten))
+        self._unwritten.discard(item_id)
+
+    def not_written(self, item_id: str) -> None:
+        """Take note that an output could not be written, because its connection had just ended."""
+        if item_id in self._unconfirmed:
+            self._unwritten.add(item_id)
 
     @property
     def unconfirmed_outputs(self) -> list[Item]:

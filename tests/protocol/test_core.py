@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime_events import ResponseFailed, ServerError, user
+from realtime_events import ConnectionLostError, ResponseFailed, ServerError, user
 from realtime_events.events import (
     SERVER_EVENTS,
     AudioFlush,
@@ -297,6 +297,21 @@ def test_a_call_of_a_cancelled_response_is_answered_and_not_spoken_of() -> None:
     bench.sent.clear()
     assert bench.answer("a")
     assert bench.kinds() == ["function_call_output"]
+
+
+@pytest.mark.parametrize("is_written", [True, False])
+def test_an_output_is_in_doubt_only_if_it_was_written_before_the_connection_was_lost(is_written: bool) -> None:
+    """B36: it is a part of the conversation that goes on in either case."""
+    bench = Bench()
+    bench.ask("Look this up.")
+    bench.hear(created(1), *call_events("a"))
+    assert bench.answer("a")
+    if not is_written:
+        bench.core.exchange.not_written(output_item_id("a"))
+    bench.core.cut(ConnectionLostError(1006, "gone", initiator="network"), 1.0)
+    orphans = [event for event in bench.core.effects.after if isinstance(event, ToolOrphaned)]
+    assert [(orphan.call.call_id, orphan.unknown) for orphan in orphans] == [("a", is_written)]
+    assert output_item_id("a") in bench.core.conversation
 
 
 def test_an_output_has_the_same_id_whenever_it_is_sent() -> None:
