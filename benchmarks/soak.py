@@ -31,6 +31,7 @@ from realtime_events.testing import FaultProxy, Toxics
 ROTATE_S = 4.0
 SESSIONS_PER_PROXY = 4
 GRACE_S = 5.0
+STATES_A_SESSION = 4  # of some six that a session has had by the end
 SETTLE_LOOKS = 20
 POLICY = Reconnect(first_delay_s=0.05, max_delay_s=0.5, attempts=100)
 TROUBLE = (RealtimeError, TimeoutError)
@@ -209,7 +210,7 @@ class Soak:
     async def _settled(self, before: int) -> int:
         """Give how many states are left once connections that were given up have had time to close."""
         for _ in range(SETTLE_LOOKS):
-            if _states() - before <= 2 * self.sessions:
+            if _states() - before <= STATES_A_SESSION * self.sessions:
                 break
             await asyncio.sleep(GRACE_S / SETTLE_LOOKS)
         return _states() - before
@@ -222,7 +223,7 @@ class Soak:
             **broken_laws(clients, books),
             "sessions dead": dead,
             # Each session keeps its last; an exception that somebody keeps may hold the frames of a few more.
-            "states leaked": max(0, states - 2 * self.sessions),
+            "states leaked": max(0, states - STATES_A_SESSION * self.sessions),
             "tasks leaked": tasks,
         }
         happened = {

@@ -14,7 +14,7 @@ from realtime_events.connection import Connection
 from realtime_events.events import ConversationItemCreate
 from realtime_events.transport import WebSocketTransport
 
-SESSIONS, SECONDS = 100, 18.0
+SESSIONS, SECONDS = 100, 30.0
 FEW, SHORT_S = 20, 3.0
 ONCE = (3, 13)
 
