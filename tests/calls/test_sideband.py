@@ -153,6 +153,17 @@ class Breaking(OuterDoor):
         return self.is_broken
 
 
+def breaking(doors: list[Any], *whats: dict[str, bytes]) -> Any:
+    """Gives a way to dial that keeps the doors, of which the first ones break, each at its own words."""
+
+    async def dial(url: str, headers: dict[str, str], options: Options) -> Any:
+        door = await dial_websocket(url, headers, options)
+        doors.append(Breaking(door, **whats[len(doors)]) if len(doors) < len(whats) else door)
+        return doors[-1]
+
+    return dial
+
+
 @pytest.mark.parametrize(("what", "sent_again"), [({"going": OUTPUT}, 1), ({"coming": OUTPUT}, 0)])
 async def test_the_output_of_a_tool_is_sent_again_if_it_was_lost_with_the_sideband_and_only_then(
     what: dict[str, bytes], sent_again: int
@@ -169,11 +180,7 @@ async def test_the_output_of_a_tool_is_sent_again_if_it_was_lost_with_the_sideba
 
     doors: list[Any] = []
 
-    async def dial(url: str, headers: dict[str, str], options: Options) -> Any:
-        door = await dial_websocket(url, headers, options)
-        doors.append(Breaking(door, **what) if not doors else door)
-        return doors[-1]
-
+    dial = breaking(doors, what)
     brain = ScriptBrain([Step(emit=[ToolCall("book", "{}")]), Step(emit=[Say("It is booked.")])])
     async with asyncio.timeout(10), Simulator(brain=brain, pace=None) as sim:
         call = await accepted(sim)
@@ -204,11 +211,7 @@ async def test_an_output_that_asks_for_no_response_asks_for_none_when_it_is_sent
         """Note it."""
         return "noted"
 
-    async def dial(url: str, headers: dict[str, str], options: Options) -> Any:
-        door = await dial_websocket(url, headers, options)
-        doors.append(Breaking(door, going=OUTPUT) if not doors else door)
-        return doors[-1]
-
+    dial = breaking(doors, {"going": OUTPUT})
     brain = ScriptBrain([Step(emit=[ToolCall("note", "{}")]), Step(emit=[Say("Here I am.")])])
     async with asyncio.timeout(10), Simulator(brain=brain, pace=None) as sim:
         call = await accepted(sim)
@@ -235,12 +238,7 @@ async def test_a_sideband_that_is_lost_while_it_asks_for_an_output_asks_again() 
 
     doors: list[Any] = []
 
-    async def dial(url: str, headers: dict[str, str], options: Options) -> Any:
-        door = await dial_websocket(url, headers, options)
-        breaks_at = (OUTPUT, b"conversation.item.retrieve")[len(doors) : len(doors) + 1]
-        doors.append(Breaking(door, going=breaks_at[0]) if breaks_at else door)
-        return doors[-1]
-
+    dial = breaking(doors, {"going": OUTPUT}, {"going": b"conversation.item.retrieve"})
     brain = ScriptBrain([Step(emit=[ToolCall("book", "{}")]), Step(emit=[Say("It is booked.")])])
     async with asyncio.timeout(10), Simulator(brain=brain, pace=None) as sim:
         call = await accepted(sim)
@@ -287,11 +285,7 @@ async def test_a_response_that_ended_while_the_sideband_was_lost_is_followed_up(
 
     doors: list[Any] = []
 
-    async def dial(url: str, headers: dict[str, str], options: Options) -> Any:
-        door = await dial_websocket(url, headers, options)
-        doors.append(Breaking(door, coming=b"response.done") if not doors else door)
-        return doors[-1]
-
+    dial = breaking(doors, {"coming": b"response.done"})
     brain = ScriptBrain([Step(emit=[ToolCall("book", "{}")]), Step(emit=[Say("It is booked.")])])
     async with asyncio.timeout(10), Simulator(brain=brain, pace=None) as sim:
         call = await accepted(sim)
@@ -342,11 +336,7 @@ async def test_what_may_have_been_said_while_a_sideband_was_lost_is_named() -> N
         """Book a table."""
         return "booked"
 
-    async def dial(url: str, headers: dict[str, str], options: Options) -> Any:
-        door = await dial_websocket(url, headers, options)
-        doors.append(Breaking(door, coming=b"function_call_arguments.done") if not doors else door)
-        return doors[-1]
-
+    dial = breaking(doors, {"coming": b"function_call_arguments.done"})
     brain = ScriptBrain([Step(emit=[ToolCall("book", "{}")])])
     async with asyncio.timeout(10), Simulator(brain=brain, pace=None) as sim:
         call = await accepted(sim)
@@ -374,11 +364,7 @@ async def test_a_server_that_does_not_say_whether_it_has_an_output_costs_the_cal
 
     doors: list[Any] = []
 
-    async def dial(url: str, headers: dict[str, str], options: Options) -> Any:
-        door = await dial_websocket(url, headers, options)
-        doors.append(Breaking(door, going=OUTPUT) if not doors else door)
-        return doors[-1]
-
+    dial = breaking(doors, {"going": OUTPUT})
     brain = ScriptBrain([Step(emit=[ToolCall("book", "{}")]), Step(emit=[Say("Here I am.")])])
     faults = "ignore:conversation.item.retrieve"
     async with asyncio.timeout(10), Simulator(brain=brain, pace=None, faults=faults) as sim:
